@@ -1,0 +1,86 @@
+"""Waveform augmentation for any LightningModule whose batches are dictionaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from speechaug.rng import Rng
+from speechaug.transform import Transform
+
+
+class Augment(Callback):
+    """Augment the training batches of your own LightningModule; validation, test and prediction stay as they are.
+
+    The batch must be a dictionary; it is changed in place, on its device, before ``training_step`` sees it. Draws
+    depend on the seed, the epoch and each example's id. Without ids they depend on rank, batch and row, and so on
+    the batch size.
+
+    Args:
+        policy: a waveform policy.
+        sample_rate: of the waveforms, in Hz.
+        seed: of the draws.
+        waveform_key: where the batch holds the waveforms, ``(B, T)`` or ``(B, C, T)``.
+        lengths_key: where it holds the valid samples, ``(B,)``; None when all are valid.
+        id_key: where it holds the list of ids; None without ids.
+
+    Raises:
+        ValueError: if the policy is for spectrograms, or augmentation would happen twice: a second ``Augment``, or a
+            ``SpeechDataModule`` with a policy of its own.
+
+    Example:
+        >>> import speechaug as sa
+        >>> from speechaug.callbacks import Augment
+        >>> callback = Augment(sa.Gain(), sample_rate=16_000)
+    """
+
+    def __init__(
+        self,
+        policy: Transform,
+        *,
+        sample_rate: int,
+        seed: int = 0,
+        waveform_key: str = "waveform",
+        lengths_key: str | None = "lengths",
+        id_key: str | None = "id",
+    ) -> None:
+        """Keep the configuration; see the class."""
+        super().__init__()
+        if policy.domain != "waveform":
+            raise ValueError(f"Augment: policy must act on waveforms, got {type(policy).__name__}")
+        self.policy = policy
+        self.sample_rate = sample_rate
+        self.seed = seed
+        self.waveform_key = waveform_key
+        self.lengths_key = lengths_key
+        self.id_key = id_key
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse to augment twice."""
+        datamodule = getattr(trainer, "datamodule", None)
+        if getattr(datamodule, "policy", None) is not None:
+            raise ValueError("Augment: the DataModule must have no policy of its own, or the batches are augmented twice")
+        others = [callback for callback in trainer.callbacks if isinstance(callback, Augment)]  # type: ignore[attr-defined]
+        if len(others) > 1:
+            raise ValueError(f"Augment: a Trainer must have one, or the batches are augmented twice, got {len(others)}")
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Draw for this batch and apply."""
+        if not isinstance(batch, dict) or self.waveform_key not in batch:
+            keys = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
+            raise ValueError(f"Augment: batch must be a dictionary with the key {self.waveform_key!r}, got {keys}")
+        x = batch[self.waveform_key]
+        lengths = batch[self.lengths_key] if self.lengths_key else None
+        rng = Rng.from_ids(seed=self.seed, epoch=trainer.current_epoch, ids=self._ids(trainer, batch, len(x), batch_idx))
+        with torch.no_grad():
+            y, y_lengths = self.policy(x, lengths, self.policy.sample(rng), sample_rate=self.sample_rate)
+        batch[self.waveform_key] = y
+        if self.lengths_key:
+            batch[self.lengths_key] = y_lengths
+
+    def _ids(self, trainer: Trainer, batch: dict[str, Any], rows: int, batch_idx: int) -> list[str]:
+        if self.id_key is not None and self.id_key in batch:
+            return [str(name) for name in batch[self.id_key]]
+        return [f"{trainer.global_rank}/{batch_idx}/{row}" for row in range(rows)]

@@ -1,0 +1,88 @@
+"""speechaug: speech recognizers that survive noise, rooms, telephones and strangers, from little data."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from speechaug import presets
+from speechaug.banks import Bank
+from speechaug.clip import augment
+from speechaug.compose import Compose, OneOf, SomeOf
+from speechaug.draws import Draws
+from speechaug.policy_file import load_policy, save_policy
+from speechaug.rng import Rng
+from speechaug.spectrogram.mask import FrequencyMask, TimeMask
+from speechaug.spectrogram.warp import TimeWarp
+from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
+from speechaug.waveform.filter import BandPass, HighPass, LowPass
+from speechaug.waveform.level import Gain, Polarity
+from speechaug.waveform.noise import AddColoredNoise, AddNoise
+from speechaug.waveform.room import Reverb
+from speechaug.waveform.time import Speed, TimeShift, TimeStretch
+from speechaug.waveform.voice import PitchShift
+
+if TYPE_CHECKING:
+    from speechaug.asr import SpeechRecognizer
+    from speechaug.data import SpeechDataModule, Utterance, read_manifest, write_manifest
+    from speechaug.features import LogMel
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "TRANSFORMS",
+    "AddColoredNoise",
+    "AddNoise",
+    "Augmented",
+    "BandPass",
+    "Bank",
+    "Compose",
+    "Draws",
+    "FrequencyMask",
+    "Gain",
+    "HighPass",
+    "LogMel",
+    "LowPass",
+    "OneOf",
+    "PitchShift",
+    "Polarity",
+    "Reverb",
+    "Rng",
+    "SomeOf",
+    "SpeechDataModule",
+    "SpeechRecognizer",
+    "Speed",
+    "TimeMask",
+    "TimeShift",
+    "TimeStretch",
+    "TimeWarp",
+    "Transform",
+    "Utterance",
+    "augment",
+    "from_dict",
+    "load_policy",
+    "presets",
+    "read_manifest",
+    "save_policy",
+    "span",
+    "write_manifest",
+]
+
+_ON_FIRST_USE = {
+    "LogMel": "speechaug.features",
+    "SpeechDataModule": "speechaug.data",
+    "SpeechRecognizer": "speechaug.asr",
+    "Utterance": "speechaug.data",
+    "read_manifest": "speechaug.data",
+    "write_manifest": "speechaug.data",
+}
+"""Names that bring Lightning or file I/O with them, and so are imported when they are first used."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is not needed by everybody."""
+    if name in _ON_FIRST_USE:
+        return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
+    if name in ("callbacks", "data", "asr", "robustness", "testing"):
+        return importlib.import_module(f"speechaug.{name}")
+    raise AttributeError(f"module 'speechaug' has no attribute {name!r}")

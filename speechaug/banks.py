@@ -1,0 +1,283 @@
+"""Banks: noise clips and room responses, decoded once, kept as int16 where the batch is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechaug.rng import Ints, Rng
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"})
+LOOP_FADE_S = 0.010
+"""Length of the cross-fade where a clip shorter than the speech starts again."""
+
+
+class Clips(NamedTuple):
+    """The decoded clips of a bank, one after the other, with their tables (all tensors on one device)."""
+
+    pcm: Tensor
+    scale: Tensor
+    start: Tensor
+    length: Tensor
+    peak: Tensor
+
+
+class Bank:
+    """Clips to mix in or convolve with: decoded and resampled once, stored as int16, moved to a device once.
+
+    Of a file with several channels the first is used (a mean would comb-filter a room response). A bank is what it
+    holds: two banks are equal when names, decoded samples, rate and weights are, wherever the files lie. Nothing is
+    read before first use, so a policy can be loaded where the folder is absent.
+
+    Args:
+        folder: searched recursively for audio files (WAV, FLAC, OGG, Opus, MP3, AIFF, AU).
+        sample_rate: rate to resample to, in Hz; policies refuse a batch of another rate.
+        digest: hash the contents must have, written by ``to_dict``; None to accept any.
+        weights: relative chance of each first-level subfolder, shared by its clips; equal chance per clip when None.
+
+    Raises:
+        ValueError: at first use, if the folder is missing, holds no usable audio or does not match ``digest``.
+
+    Example:
+        >>> import numpy as np, speechaug as sa
+        >>> bank = sa.Bank.from_arrays([np.sin(np.arange(800) / 5), np.ones(400) / 2], sample_rate=16_000)
+        >>> len(bank), bank.names
+        (2, ('clip-0', 'clip-1'))
+    """
+
+    def __init__(
+        self,
+        folder: str | None,
+        *,
+        sample_rate: int,
+        digest: str | None = None,
+        weights: dict[str, float] | None = None,
+    ) -> None:
+        """Remember where the clips are; see the class."""
+        if sample_rate <= 0:
+            raise ValueError(f"Bank: sample_rate must be positive, got {sample_rate!r}")
+        self.folder = folder
+        self.sample_rate = sample_rate
+        self.weights = weights
+        self._expected = digest
+        self._names: tuple[str, ...] = ()
+        self._hashes: tuple[str, ...] = ()
+        self._clips: Clips | None = None
+        self._loops: dict[torch.device, Clips] = {}
+        self._raw: dict[torch.device, Clips] = {}
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, *, sample_rate: int, weights: dict[str, float] | None = None) -> Bank:
+        """Decode every audio file below ``folder`` now.
+
+        Unreadable, empty and silent files are left out and named in one warning.
+        """
+        bank = cls(str(folder), sample_rate=sample_rate, weights=weights)
+        bank.load()
+        return bank
+
+    @classmethod
+    def from_arrays(
+        cls, clips: Sequence[NDArray[Any]], *, sample_rate: int, names: Sequence[str] | None = None
+    ) -> Bank:
+        """Make a bank of arrays ``(T,)`` that already have the given rate."""
+        from speechaug.audio import pcm_hash
+
+        bank = cls(None, sample_rate=sample_rate)
+        named = tuple(names) if names is not None else tuple(f"clip-{index}" for index in range(len(clips)))
+        arrays = [np.asarray(clip, np.float32) for clip in clips]
+        usable = [clip.ndim == 1 and bool(np.isfinite(clip).all()) and bool(clip.any()) for clip in arrays]
+        if not arrays or not all(usable) or len(named) != len(arrays):
+            raise ValueError("Bank: clips must be one or more finite, non-silent (T,) arrays, each with a name")
+        bank._fill(named, tuple(pcm_hash(clip, sample_rate) for clip in arrays), arrays)
+        return bank
+
+    def load(self) -> None:
+        """Decode the files unless that was done; see the class for what is raised."""
+        if self._clips is not None:
+            return
+        if self.folder is None or not Path(self.folder).is_dir():
+            raise ValueError(
+                f"Bank: folder must be an existing folder, got {self.folder!r}; "
+                'to use another, load_policy(path, banks={"AddNoise": "folder/"}) with the member\'s name'
+            )
+        names, hashes, clips, bad = _decode(Path(self.folder), self.sample_rate)
+        if bad:
+            listed = "; ".join(bad[:10]) + (f"; and {len(bad) - 10} more" if len(bad) > 10 else "")
+            warnings.warn(f"Bank: {len(bad)} files of {self.folder} were left out: {listed}", stacklevel=3)
+        if not clips:
+            raise ValueError(f"Bank: folder must hold usable audio files, got {self.folder!r}")
+        self._fill(tuple(names), tuple(hashes), clips)
+        if self._expected not in (None, self.digest):
+            self._clips = None
+            raise ValueError(
+                f"Bank: the clips in {self.folder!r} must have the digest {self._expected}; they are not those the "
+                "policy was saved with (pass banks={...} to load_policy to use others on purpose)"
+            )
+
+    def _fill(self, names: tuple[str, ...], hashes: tuple[str, ...], clips: list[NDArray[np.float32]]) -> None:
+        scales = np.array([np.abs(clip).max() for clip in clips], np.float32)
+        lengths = np.array([len(clip) for clip in clips], np.int64)
+        pcm = np.concatenate([np.rint(clip / s * 32767.0).astype(np.int16) for clip, s in zip(clips, scales, strict=True)])
+        self._clips = Clips(
+            torch.from_numpy(pcm),
+            torch.from_numpy(scales / np.float32(32767.0)),
+            torch.from_numpy(np.cumsum(lengths) - lengths),
+            torch.from_numpy(lengths),
+            torch.from_numpy(np.array([np.abs(clip).argmax() for clip in clips], np.int64)),
+        )
+        self._names, self._hashes = names, hashes
+        unknown = set(self.weights or {}) - {name.split("/")[0] for name in names}
+        if unknown:
+            raise ValueError(f"Bank: weights must name subfolders of {self.folder!r}, got {sorted(unknown)}")
+
+    def _loaded(self) -> Clips:
+        self.load()
+        assert self._clips is not None
+        return self._clips
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Paths of the clips, relative to the folder."""
+        self.load()
+        return self._names
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Hash of each clip's decoded samples at its own rate; the same for a WAV and its FLAC copy."""
+        self.load()
+        return self._hashes
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that makes the bank what it is."""
+        if self._clips is None and self._expected is not None:
+            return self._expected
+        spelled = json.dumps([self.sample_rate, self.names, self.hashes, sorted((self.weights or {}).items())])
+        return hashlib.blake2b(spelled.encode(), digest_size=8).hexdigest()
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.names)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare contents."""
+        return isinstance(other, Bank) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        """Hash the contents."""
+        return hash(self.digest)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle without the copies on devices."""
+        return {**self.__dict__, "_loops": {}, "_raw": {}}
+
+    def __repr__(self) -> str:
+        """Say where it is from and, when loaded, what it holds."""
+        held = f", {len(self._names)} clips" if self._clips is not None else ""
+        return f"Bank({self.folder!r}, sample_rate={self.sample_rate}{held})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: where the clips are and the hash of what they hold."""
+        arguments: dict[str, Any] = {"folder": self.folder, "sample_rate": self.sample_rate, "digest": self.digest}
+        if self.weights is not None:
+            arguments["weights"] = dict(self.weights)
+        return {"class_path": "speechaug.Bank", "init_args": arguments}
+
+    def draw(self, rng: Rng) -> Ints:
+        """Draw a clip for each row."""
+        if self.weights is None:
+            return rng.integers(len(self))
+        groups = [name.split("/")[0] for name in self.names]
+        return rng.choice([self.weights.get(group, 1.0) / groups.count(group) for group in groups])
+
+    def crop(self, clip: Tensor, offset: Tensor, width: int) -> Tensor:
+        """Cut a stretch out of each row's clip, starting again with a cross-fade where the clip is too short.
+
+        Args:
+            clip: index per row, int64 ``(B,)``.
+            offset: where to start, as a fraction of the clip in [0, 1), ``(B,)``.
+            width: samples.
+
+        Returns:
+            float32 ``(B, width)``.
+        """
+        loops = self._on(self._loops, clip.device, _looped)
+        period = loops.length[clip]
+        first = (offset.to(torch.float64) * period).long()
+        within = (first[:, None] + torch.arange(width, device=clip.device)) % period[:, None]
+        return loops.pcm[loops.start[clip][:, None] + within] * loops.scale[clip][:, None]
+
+    def take(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each row's whole clip, zero-padded to the longest of the bank, and where its largest sample is.
+
+        Args:
+            clip: index per row, int64 ``(B,)``.
+
+        Returns:
+            float32 ``(B, L)`` and int64 ``(B,)``.
+        """
+        clips = self._on(self._raw, clip.device, lambda raw, _: raw)
+        inside = torch.arange(int(self._loaded().length.max()), device=clip.device)[None] < clips.length[clip][:, None]
+        index = (clips.start[clip][:, None] + torch.arange(inside.shape[1], device=clip.device)).where(inside, 0)
+        samples = clips.pcm[index] * clips.scale[clip][:, None]
+        return samples.where(inside, 0.0), clips.peak[clip]
+
+    def _on(self, cache: dict[torch.device, Clips], device: torch.device, make: Any) -> Clips:
+        if device not in cache:
+            cache[device] = Clips(*(table.to(device) for table in make(self._loaded(), self.sample_rate)))
+        return cache[device]
+
+
+def _decode(folder: Path, sample_rate: int) -> tuple[list[str], list[str], list[NDArray[np.float32]], list[str]]:
+    from speechaug import audio
+
+    names, hashes, clips, bad = [], [], [], []
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
+        name = path.relative_to(folder).as_posix()
+        try:
+            samples, rate = audio.read(path)
+        except (ValueError, OSError) as error:
+            bad.append(f"{name} ({error})")
+            continue
+        clip = audio.resample(samples[:1], rate, sample_rate)[0]
+        if not clip.any():
+            bad.append(f"{name} (silent)")
+            continue
+        names.append(name)
+        hashes.append(audio.pcm_hash(samples, rate))
+        clips.append(clip)
+    return names, hashes, clips, bad
+
+
+def _looped(clips: Clips, sample_rate: int) -> Clips:
+    """Shorten each clip by the fade and blend its end into its beginning, so that it repeats without a seam."""
+    parts = []
+    for start, length in zip(clips.start.tolist(), clips.length.tolist(), strict=True):
+        clip = clips.pcm[start : start + length].float()
+        fade = min(int(LOOP_FADE_S * sample_rate), length // 2)
+        period = length - fade
+        rise = (torch.arange(fade) + 0.5) / max(fade, 1)
+        head = clip[:fade] * rise.sqrt() + clip[period:] * (1.0 - rise).sqrt()
+        parts.append(torch.cat([head.round().clamp(-32767, 32767), clip[fade:period]]).to(torch.int16))
+    length = torch.tensor([len(part) for part in parts])
+    return clips._replace(pcm=torch.cat(parts), start=torch.cumsum(length, 0) - length, length=length)
+
+
+def resolve(banks: Mapping[str, Bank | str | Path], place: str, saved: dict[str, Any]) -> Any:
+    """Return the bank to use at a place of a policy: the one given, the saved one from another folder, or the saved."""
+    given = banks.get(place)
+    if isinstance(given, Bank):
+        return given
+    if given is not None:
+        saved = {**saved, "init_args": {**saved["init_args"], "folder": str(given)}}
+    return saved

@@ -1,0 +1,244 @@
+"""Policies: transforms in sequence, one of several, some of several."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechaug import functional as F
+from speechaug.draws import Draws, Values
+from speechaug.rng import Floats, Ints, Rng
+from speechaug.transform import Call, Context, Transform, places
+
+RangePolicy = Literal["none", "rescale", "clip"]
+S = TypeVar("S", bound="_Sequence")
+
+
+@dataclass(frozen=True)
+class _Sequence(Transform):
+    """What every policy shares; they differ only in how the members' gates are drawn."""
+
+    members: tuple[Transform, ...] = ()
+
+    p: float = dataclasses.field(default=1.0, kw_only=True)
+    range_policy: RangePolicy = dataclasses.field(default="none", kw_only=True)
+    max_growth: float = dataclasses.field(default=2.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", tuple(self.members))
+        super().__post_init__()
+        owner = type(self).__name__
+        if not self.members or not all(isinstance(member, Transform) for member in self.members):
+            raise ValueError(f"{owner}: members must be one or more transforms, got {self.members!r}")
+        domains = {member.domain for member in self.members}
+        if len(domains) > 1:
+            raise ValueError(f"{owner}: members must share one domain, got {sorted(domains)}")
+        self._check(self.range_policy in ("none", "rescale", "clip"), "range_policy", "none, rescale or clip")
+        if any(isinstance(member, _Sequence) and member.range_policy != "none" for member in self.members):
+            raise ValueError(f"{owner}: range_policy must be set once, on the outermost policy")
+        if self.growth > self.max_growth:
+            named = ", ".join(f"{type(m).__name__} {m.growth:.3g}x" for m in self.members if m.growth > 1.0)
+            raise ValueError(
+                f"{owner}: members must together lengthen a row at most max_growth={self.max_growth:g} times, "
+                f"got {self.growth:.3g} ({named})"
+            )
+
+    @property
+    def domain(self) -> Literal["waveform", "spectrogram"]:  # type: ignore[override]
+        return self.members[0].domain
+
+    @property
+    def differentiable(self) -> bool:  # type: ignore[override]
+        return all(member.differentiable for member in self.members)
+
+    @property
+    def mixes_rows(self) -> bool:  # type: ignore[override]
+        return any(member.mixes_rows for member in self.members)
+
+    @property
+    def time_accuracy_ms(self) -> float:  # type: ignore[override]
+        return sum(member.time_accuracy_ms for member in self.members)
+
+    @property
+    def growth(self) -> float:
+        return 1.0 if self.p == 0.0 else math.prod(member.growth for member in self.members)
+
+    @abstractmethod
+    def gates(self, rng: Rng) -> NDArray[np.bool_]:
+        """Decide which members act on which rows: bool ``(len(members), B)``."""
+
+    def draw(self, rng: Rng) -> Values:
+        return {}
+
+    def apply(self, x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError("a policy's members are applied one by one")
+
+    def scaled(self: S, strength: float) -> S:
+        return dataclasses.replace(self, members=tuple(member.scaled(strength) for member in self.members))
+
+    def replay(self, data: Mapping[str, Any]) -> Draws:
+        members = {place: member.replay(data[place]) for place, member in places(self.members)}
+        return Draws(np.asarray(data["on"], bool), {}, members=members)
+
+    def _sample(self, rng: Rng, gate: NDArray[np.bool_]) -> Draws:
+        gates = self.gates(rng) & gate & (rng.uniform() < self.p)
+        named = list(places(self.members))
+        members = {place: member._sample(rng.fork(place), gates[i]) for i, (place, member) in enumerate(named)}
+        on = np.any([draws.on for draws in members.values()], axis=0)
+        return Draws(on, {}, members=members)
+
+    def _check_rate(self, sample_rate: int) -> None:
+        for member in self.members:
+            member._check_rate(sample_rate)
+
+    def _step(
+        self, x: Tensor, lengths: Tensor, draws: Draws | Mapping[str, Any], call: Call, place: str
+    ) -> tuple[Tensor, Tensor]:
+        children = draws.members if isinstance(draws, Draws) else draws
+        y, y_lengths = x, lengths
+        for name, member in places(self.members):
+            y, y_lengths = member._step(y, y_lengths, children[name], call, f"{place}/{name}" if place else name)
+        if self.range_policy != "none":
+            on = draws.mirror(x.device)["on"] if isinstance(draws, Draws) else draws["on"]
+            y = F.into_range(y, on, self.range_policy)
+        return y, y_lengths
+
+    def _warp(self, times_s: Floats, lengths: Ints, draws: Draws, sample_rate: float) -> tuple[Floats, Ints]:
+        for name, member in places(self.members):
+            times_s, lengths = member._warp(times_s, lengths, draws.members[name], sample_rate)
+        return times_s, lengths
+
+
+@dataclass(frozen=True)
+class Compose(_Sequence):
+    """Apply every member in turn, each with its own probability.
+
+    A member's numbers depend on its class and on how many of its class stand before it, so adding a member of another
+    class changes nothing for the rest.
+
+    Args:
+        members: transforms of one domain, or further policies of it.
+        p: probability per example that the policy acts at all.
+        range_policy: what happens to rows that were changed: ``"none"``, ``"rescale"`` (peaks above 1 scale the row
+            down, so the SNR stays) or ``"clip"`` (samples are clipped to [-1, 1]). Set on the outermost policy.
+        max_growth: how many times longer a row may become; a policy that could exceed it is refused.
+
+    Shape:
+        Waveforms ``(B, T)`` or ``(B, C, T)``, or spectrograms ``(B, F, T)``; the same out, width may change.
+
+    Raises:
+        ValueError: if members are missing, mix domains or could exceed ``max_growth``.
+
+    Example:
+        >>> import torch, speechaug as sa
+        >>> policy = sa.Compose([sa.Gain(gain_db=(6.0, 6.0)), sa.Polarity(p=0.5)])
+        >>> x, lengths = torch.ones(2, 4), torch.tensor([4, 2])
+        >>> draws = policy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a", "b"]))
+        >>> y, y_lengths = policy(x, lengths, draws, sample_rate=16_000)
+        >>> y.abs()[0, 0].item() == 10 ** (6 / 20)
+        False
+        >>> round(y.abs()[0, 0].item(), 4)
+        1.9953
+    """
+
+    def gates(self, rng: Rng) -> NDArray[np.bool_]:
+        """Let every member act on every row."""
+        return np.ones((len(self.members), len(rng)), bool)
+
+
+@dataclass(frozen=True)
+class OneOf(_Sequence):
+    """Apply exactly one member, chosen for each example.
+
+    Args:
+        members: transforms of one domain; a member's own ``p`` is a second toss after it was chosen.
+        weights: relative chances of the members; equal when empty.
+        p: probability per example that the policy acts at all.
+        range_policy: see :class:`Compose`.
+        max_growth: see :class:`Compose`.
+
+    Shape:
+        As :class:`Compose`.
+
+    Raises:
+        ValueError: as :class:`Compose`, or if ``weights`` do not fit the members.
+
+    Example:
+        >>> import speechaug as sa
+        >>> policy = sa.OneOf([sa.Gain(), sa.Polarity()], weights=(3.0, 1.0))
+        >>> draws = policy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=[str(i) for i in range(1000)]))
+        >>> draws.members["Gain"].count + draws.members["Polarity"].count
+        1000
+    """
+
+    weights: tuple[float, ...] = dataclasses.field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", tuple(map(float, self.weights)))
+        super().__post_init__()
+        fits = not self.weights or (len(self.weights) == len(self.members) and min(self.weights) >= 0)
+        self._check(fits and (not self.weights or 0 < sum(self.weights) < math.inf), "weights", "one per member, not negative")
+
+    @property
+    def growth(self) -> float:
+        return 1.0 if self.p == 0.0 else max(member.growth for member in self.members)
+
+    def gates(self, rng: Rng) -> NDArray[np.bool_]:
+        """Let one member act on a row."""
+        chosen = rng.choice(self.weights or (1.0,) * len(self.members))
+        return np.equal(np.arange(len(self.members))[:, None], chosen)
+
+
+@dataclass(frozen=True)
+class SomeOf(_Sequence):
+    """Apply some of the members, a set drawn for each example, in the order in which they are listed.
+
+    Args:
+        members: transforms of one domain.
+        count: least and most members that act, each number as likely.
+        p: probability per example that the policy acts at all.
+        range_policy: see :class:`Compose`.
+        max_growth: see :class:`Compose`.
+
+    Shape:
+        As :class:`Compose`.
+
+    Raises:
+        ValueError: as :class:`Compose`, or if ``count`` is not a range within the number of members.
+
+    Example:
+        >>> import numpy as np, speechaug as sa
+        >>> policy = sa.SomeOf([sa.Gain(), sa.Polarity(), sa.TimeShift()], count=(2, 2))
+        >>> draws = policy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a", "b"]))
+        >>> np.sum([member.on for member in draws.members.values()], axis=0).tolist()
+        [2, 2]
+    """
+
+    count: tuple[int, int] = dataclasses.field(default=(1, 2), kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", tuple(self.count))
+        super().__post_init__()
+        low, high = self.count
+        self._check(0 <= low <= high <= len(self.members), "count", f"(low, high) within 0 and {len(self.members)}")
+
+    @property
+    def growth(self) -> float:
+        most = sorted((member.growth for member in self.members), reverse=True)[: self.count[1]]
+        return 1.0 if self.p == 0.0 else math.prod(most)
+
+    def gates(self, rng: Rng) -> NDArray[np.bool_]:
+        """Let the members with the smallest of random keys act."""
+        wanted = self.count[0] + rng.integers(self.count[1] - self.count[0] + 1)
+        rank = np.argsort(np.argsort(rng.uniform(size=len(self.members)), axis=1), axis=1)
+        return np.less(rank, wanted[:, None]).T
+
+

@@ -1,0 +1,175 @@
+"""What was decided: the drawn parameters of a batch, on the host and on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechaug.rng import Ints
+
+Values = dict[str, NDArray[Any]]
+
+
+class Draws:
+    """The drawn parameters of a batch: host arrays that are always kept, and one packed mirror on the device.
+
+    ``policy.sample(rng)`` makes them; they print, go to plain data (:meth:`to_dict`) and back
+    (``policy.replay(data)``), and move to a device in one copy (:meth:`to`, which Lightning calls too). Which rows are
+    on, gather lists and output widths come from the host part, so nothing is ever read back from a device.
+
+    Args:
+        on: which rows the transform acts on, bool ``(B,)``.
+        values: the parameters, numbers of shape ``(B,)`` or ``(B, K)``.
+        labels: texts of shape ``(B,)`` that identify a value elsewhere, such as a clip's hash.
+        members: the draws of a policy's members, by place.
+
+    Example:
+        >>> import speechaug as sa
+        >>> policy = sa.Compose([sa.Gain(gain_db=(-6.0, 6.0)), sa.Polarity(p=0.5)])
+        >>> draws = policy.sample(sa.Rng.from_ids(seed=7, epoch=0, ids=["utt-1", "utt-2"]))
+        >>> print(draws)
+        [0] Gain(gain_db=3.07)
+        [1] Gain(gain_db=-5.44)
+        >>> policy.replay(draws.to_dict()) == draws
+        True
+    """
+
+    def __init__(
+        self, on: NDArray[np.bool_], values: Values, labels: Values | None = None, members: dict[str, Draws] | None = None
+    ) -> None:
+        """Keep the host part; the device part is made on first use."""
+        self.on = np.asarray(on, bool)
+        self.values = {name: _eight_bytes(value) for name, value in values.items()}
+        self.labels = labels or {}
+        self.members = members or {}
+        self.order: Ints = np.argsort(~self.on, kind="stable").astype(np.int64)
+        self.count = int(self.on.sum())
+        self._mirror: dict[str, Tensor] = {}
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.on)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the host parts, bit for bit."""
+        return isinstance(other, Draws) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the host part alone."""
+        return {**self.__dict__, "_mirror": {}}
+
+    def walk(self, place: str = "") -> Iterator[tuple[str, Draws]]:
+        """Yield each transform's place and draws, depth first."""
+        if not self.members:
+            yield place, self
+        for name, member in self.members.items():
+            yield from member.walk(f"{place}/{name}" if place else name)
+
+    def to(self, device: torch.device | str, non_blocking: bool = True, **_: Any) -> Draws:
+        """Copy every parameter to ``device`` in one transfer (from pinned memory where that is a GPU); returns self."""
+        target = torch.device(device)
+        nodes = list(self._nodes())
+        packed = torch.from_numpy(np.concatenate([node._pack() for node in nodes], axis=0))
+        if target.type == "cuda":
+            packed = packed.pin_memory().to(target, non_blocking=non_blocking)
+        else:
+            packed = packed.to(target)
+        start = 0
+        for node in nodes:
+            start = node._unpack(packed, start)
+        return self
+
+    def mirror(self, device: torch.device) -> dict[str, Tensor]:
+        """Return the parameters as tensors on ``device``: ``on`` bool, ``order`` int64, values float64 or int64."""
+        if not self._mirror or self._mirror["on"].device != device:
+            self.to(device)
+        return self._mirror
+
+    def tensors(self, device: torch.device | str = "cpu") -> dict[str, Any]:
+        """Return a plain tree of tensors: what a compiled or captured call takes (fixed shapes, every row gated)."""
+        mirror = self.mirror(torch.device(device))
+        own = {name: mirror[name] for name in ("on", *self.values)}
+        return {**own, **{name: member.tensors(device) for name, member in self.members.items()}}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that JSON keeps exactly; a clip is named by its hash."""
+        own = {name: (self.labels.get(name, value)).tolist() for name, value in self.values.items()}
+        return {"on": self.on.tolist(), **own, **{name: member.to_dict() for name, member in self.members.items()}}
+
+    def row(self, index: int) -> list[tuple[str, dict[str, Any]]]:
+        """Return what is on for one row: each transform's place and parameters."""
+        return [
+            (place, {name: leaf.labels.get(name, value)[index].tolist() for name, value in leaf.values.items()})
+            for place, leaf in self.walk()
+            if leaf.on[index]
+        ]
+
+    def __str__(self) -> str:
+        """Say in a line per row what is done to it."""
+        return "\n".join(f"[{index}] {_in_words(self.row(index))}" for index in range(len(self)))
+
+    def _nodes(self) -> Iterator[Draws]:
+        yield self
+        for member in self.members.values():
+            yield from member._nodes()
+
+    def _pack(self) -> Ints:
+        rows = [self.on.astype(np.int64)[None], self.order[None]]
+        for value in self.values.values():
+            bits = value.view(np.int64)
+            rows.append(bits[None] if bits.ndim == 1 else bits.T)
+        return np.concatenate(rows, axis=0)
+
+    def _unpack(self, packed: Tensor, start: int) -> int:
+        mirror = {"on": packed[start] != 0, "order": packed[start + 1]}
+        start += 2
+        for name, value in self.values.items():
+            width = 1 if value.ndim == 1 else value.shape[1]
+            block = packed[start : start + width]
+            block = block.view(torch.float64) if value.dtype == np.float64 else block
+            mirror[name] = block[0] if value.ndim == 1 else block.T
+            start += width
+        self._mirror = mirror
+        return start
+
+
+def replay_values(data: Mapping[str, Any], clips: Mapping[str, int] | None) -> tuple[Values, Values]:
+    """Turn one transform's plain data back into values and labels; a clip's hash is looked up in ``clips``.
+
+    Raises:
+        ValueError: if a hash is not among the clips of the bank.
+    """
+    values: Values = {}
+    labels: Values = {}
+    for name, drawn in data.items():
+        if name == "clip" and clips is not None:
+            unknown = sorted({str(label) for label in drawn} - set(clips))
+            if unknown:
+                raise ValueError(f"Draws: clip must be one of the bank's hashes, got {unknown}")
+            labels[name] = np.asarray(drawn, dtype=np.str_)
+            values[name] = np.asarray([clips[str(label)] for label in drawn], np.int64)
+        else:
+            values[name] = np.asarray(drawn)
+    return values, labels
+
+
+def _eight_bytes(value: NDArray[Any]) -> NDArray[Any]:
+    kind = np.int64 if np.issubdtype(value.dtype, np.integer) else np.float64
+    return np.ascontiguousarray(value, dtype=kind)
+
+
+def _in_words(row: list[tuple[str, dict[str, Any]]]) -> str:
+    def spell(value: Any) -> str:
+        if isinstance(value, list):
+            return "[" + ", ".join(map(spell, value)) + "]"
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    parts = [f"{place}({', '.join(f'{name}={spell(value)}' for name, value in drawn.items())})" for place, drawn in row]
+    return ", ".join(parts) or "nothing"

@@ -1,0 +1,77 @@
+"""Policies as YAML: the dialect LightningCLI and jsonargparse read, with a version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from speechaug.banks import Bank, resolve
+from speechaug.transform import Transform, from_dict
+
+VERSION = 1
+
+
+def save_policy(policy: Transform, path: str | Path) -> None:
+    """Write a policy as YAML: ``version``, ``class_path`` and ``init_args``.
+
+    A bank is written as its folder and the hash of its contents, not as audio.
+
+    Example:
+        >>> import tempfile, speechaug as sa
+        >>> policy = sa.Compose([sa.Gain(gain_db=(-3.0, 3.0))])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sa.save_policy(policy, f"{folder}/policy.yaml")
+        ...     sa.load_policy(f"{folder}/policy.yaml") == policy
+        True
+    """
+    import yaml
+
+    text = yaml.safe_dump({"version": VERSION, **policy.to_dict()}, sort_keys=False)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def load_policy(path: str | Path, *, banks: Mapping[str, Bank | str | Path] | None = None) -> Transform:
+    """Read what :func:`save_policy` wrote.
+
+    Banks are decoded at first use: a policy loads where their folders are absent.
+
+    Args:
+        path: the YAML file; folders in it are relative to the working directory.
+        banks: other banks, by the member's place (``"AddNoise"``, ``"AddNoise.1"``, ``"OneOf/Reverb"``). A folder must
+            hold the clips the policy was saved with; a :class:`Bank` is used as it is.
+
+    Raises:
+        ValueError: if the file is not a policy of this version.
+        KeyError: if ``banks`` names a place that has no bank.
+    """
+    import yaml
+
+    data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(data, dict) or "class_path" not in data:
+        raise ValueError(f"load_policy: {path} must hold class_path and init_args")
+    if data.pop("version", None) != VERSION:
+        raise ValueError(f"load_policy: {path} must have version: {VERSION}")
+    given = dict(banks or {})
+    members = dict(_with_banks(data, ""))
+    unknown = sorted(set(given) - set(members))
+    if unknown:
+        raise KeyError(f"load_policy: banks must name members with a bank ({', '.join(members) or 'none'}), got {unknown}")
+    for place, arguments in members.items():
+        arguments["bank"] = resolve(given, place, arguments["bank"])
+    policy = from_dict(data)
+    if not isinstance(policy, Transform):
+        raise ValueError(f"load_policy: {path} must hold a transform, got {type(policy).__name__}")
+    return policy
+
+
+def _with_banks(data: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    arguments = data.get("init_args") or {}
+    if isinstance(arguments.get("bank"), dict):
+        yield place or str(data["class_path"]).rpartition(".")[2], arguments
+    seen: dict[str, int] = {}
+    for member in arguments.get("members", ()):
+        name = str(member["class_path"]).rpartition(".")[2]
+        ordinal = seen[name] = seen.get(name, -1) + 1
+        own = name if ordinal == 0 else f"{name}.{ordinal}"
+        yield from _with_banks(member, f"{place}/{own}" if place else own)

@@ -1,0 +1,79 @@
+"""Policies with a name."""
+
+from __future__ import annotations
+
+from speechaug.banks import Bank
+from speechaug.compose import Compose
+from speechaug.spectrogram.mask import FrequencyMask, TimeMask
+from speechaug.spectrogram.warp import TimeWarp
+from speechaug.transform import Transform
+from speechaug.waveform.level import Gain
+from speechaug.waveform.noise import AddColoredNoise, AddNoise
+from speechaug.waveform.room import Reverb
+from speechaug.waveform.time import Speed
+
+_SPECAUGMENT = {
+    "LB": (80, 27, 1, 100, 1.0, 1),
+    "LD": (80, 27, 2, 100, 1.0, 2),
+    "SM": (40, 15, 2, 70, 0.2, 2),
+    "SS": (40, 27, 2, 70, 0.2, 2),
+}
+"""W, F, m_F, T, p, m_T of Table 1 of Park et al. 2019."""
+
+
+def specaugment(policy: str = "LD") -> Compose:
+    """Return a SpecAugment policy for log-mel spectrograms ``(B, F, T)`` of 80 bands, 100 frames per second.
+
+    Args:
+        policy: ``"LB"``, ``"LD"`` (LibriSpeech basic and double), ``"SM"``, ``"SS"`` (Switchboard mild and strong),
+            ``"adaptive"`` (number and width of time masks in proportion to the utterance), or ``"small"``, for
+            recognizers of under a million parameters and short utterances: two masks of at most 8 bands and of at
+            most 15 frames, no warp.
+
+    Raises:
+        ValueError: if ``policy`` is not one of these.
+
+    Source: Park et al., "SpecAugment", Interspeech 2019, Table 1; Park et al., "SpecAugment on large scale datasets",
+    ICASSP 2020 (adaptive: p_M = p_S = 0.04, at most 20 masks).
+
+    Example:
+        >>> [type(member).__name__ for member in specaugment("LD").members]
+        ['TimeWarp', 'FrequencyMask', 'TimeMask']
+    """
+    if policy == "small":
+        return Compose([FrequencyMask(width_bins=(0, 8), count=2), TimeMask(width_frames=(0, 15), count=2)])
+    if policy == "adaptive":
+        adaptive = TimeMask(count_fraction=0.04, width_fraction=0.04)
+        return Compose([TimeWarp(shift_frames=(-80, 80)), FrequencyMask(width_bins=(0, 27), count=2), adaptive])
+    if policy not in _SPECAUGMENT:
+        raise ValueError(f"specaugment: policy must be LB, LD, SM, SS, adaptive or small, got {policy!r}")
+    warp, width_f, count_f, width_t, fraction, count_t = _SPECAUGMENT[policy]
+    return Compose(
+        [
+            TimeWarp(shift_frames=(-warp, warp)),
+            FrequencyMask(width_bins=(0, width_f), count=count_f),
+            TimeMask(width_frames=(0, width_t), count=count_t, max_fraction=fraction),
+        ]
+    )
+
+
+def small_sample(noises: Bank | None = None, rooms: Bank | None = None) -> Compose:
+    """Return the waveform policy for little data: other speakers' pace and pitch, noise, rooms, level.
+
+    Use it with ``specaugment("small")`` on the features.
+
+    Args:
+        noises: recorded noise; without it only coloured noise is added.
+        rooms: room responses; without them no reverberation is added.
+
+    Example:
+        >>> [type(member).__name__ for member in small_sample().members]
+        ['Speed', 'AddColoredNoise', 'Gain']
+    """
+    members: list[Transform] = [Speed(factor=(0.8, 1.25), p=0.7)]
+    if rooms is not None:
+        members.append(Reverb(bank=rooms, p=0.3))
+    if noises is not None:
+        members.append(AddNoise(bank=noises, snr_db=(-2.0, 20.0), p=0.7))
+    members += [AddColoredNoise(snr_db=(5.0, 30.0), p=0.3), Gain(gain_db=(-6.0, 6.0))]
+    return Compose(members)

@@ -1,0 +1,149 @@
+"""Random numbers that depend on what is augmented, never on when, where or beside whom.
+
+One counter-based stream per example, Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+SC 2011), the generator Triton has. The key comes from (seed, epoch, example id), the upper half of the counter from
+the place in the policy, the lower half counts the numbers drawn there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint32]
+
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_MASK = np.uint64(0xFFFFFFFF)
+_SHIFT = np.uint64(32)
+
+
+def philox4x32(counter: Words, key: Words) -> Words:
+    """Ten rounds of Philox4x32: the block cipher behind every draw.
+
+    Args:
+        counter: 32-bit words, shape ``(..., 4)``.
+        key: 32-bit words, shape ``(..., 2)``, broadcast against ``counter``.
+
+    Returns:
+        Random 32-bit words, shape ``(..., 4)``.
+
+    Source: Salmon et al. 2011; the Random123 known-answer vectors are in the tests.
+
+    Example:
+        >>> words = philox4x32(np.zeros(4, np.uint32), np.zeros(2, np.uint32))
+        >>> [f"{int(word):08x}" for word in words]
+        ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
+    """
+    counter, _ = np.broadcast_arrays(counter, np.concatenate([key, key], axis=-1))
+    c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
+    k0, k1 = key[..., 0].astype(np.uint64), key[..., 1].astype(np.uint64)
+    for _ in range(10):
+        product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c1, c2, c3 = (
+            (product1 >> _SHIFT) ^ c1 ^ k0,
+            product1 & _MASK,
+            (product0 >> _SHIFT) ^ c3 ^ k1,
+            product0 & _MASK,
+        )
+        k0, k1 = (k0 + np.uint64(_WEYL[0])) & _MASK, (k1 + np.uint64(_WEYL[1])) & _MASK
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def _digest(parts: Iterable[str]) -> bytes:
+    """Return 64 bits of a hash in which no two lists of parts are spelled alike."""
+    spelled = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.blake2b(spelled.encode(), digest_size=8).digest()
+
+
+class Rng:
+    """A stream of random numbers for each example of a batch.
+
+    Numbers depend on the seed, the epoch, the example's id, the place (see :meth:`fork`) and how many were drawn there
+    before: not on the batch, its order, the worker, the rank or the device, and no global generator is read or written.
+
+    Example:
+        >>> alone = Rng.from_ids(seed=7, epoch=0, ids=["utt-2"])
+        >>> batch = Rng.from_ids(seed=7, epoch=0, ids=["utt-1", "utt-2"])
+        >>> bool(alone.uniform()[0] == batch.uniform()[1])
+        True
+    """
+
+    def __init__(self, keys: Words, place: tuple[str, ...] = ()) -> None:
+        """Start the streams of some 64-bit ``keys`` (shape ``(B, 2)``, 32-bit words) at a place."""
+        self._keys = keys
+        self._place = place
+        self._place_words = np.frombuffer(_digest(place), dtype="<u4") if place else np.zeros(2, np.uint32)
+        self._drawn = 0
+
+    @classmethod
+    def from_ids(cls, *, seed: int, epoch: int, ids: Sequence[str]) -> Rng:
+        """Make the streams of a batch from its examples' ids.
+
+        An id that occurs again in ``ids`` gets a stream of its own, by its occurrence.
+
+        Args:
+            seed: of the whole run.
+            epoch: counted from 0; 0 for everything that must be the same each time, such as a noisy test set.
+            ids: one text per example.
+
+        Raises:
+            TypeError: if ``ids`` is one text instead of a list of them.
+        """
+        if isinstance(ids, str):
+            raise TypeError(f"Rng.from_ids: ids must be a list of texts, got the text {ids!r}")
+        seen: dict[str, int] = {}
+        keys = bytearray()
+        for name in map(str, ids):
+            occurrence = seen[name] = seen.get(name, -1) + 1
+            keys += _digest([str(seed), str(epoch), name, str(occurrence)])
+        return cls(np.frombuffer(bytes(keys), dtype="<u4").reshape(-1, 2))
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self._keys)
+
+    def fork(self, place: str) -> Rng:
+        """Return independent streams of the same examples for another place, such as a member of a policy."""
+        return Rng(self._keys, (*self._place, place))
+
+    def _words(self, size: int) -> Words:
+        """Return ``size`` blocks of four words per example, shape ``(B, size, 4)``."""
+        counter = np.zeros((len(self), size, 4), np.uint32)
+        counter[..., 0] = np.arange(self._drawn, self._drawn + size, dtype=np.uint32)
+        counter[..., 2:] = self._place_words
+        self._drawn += size
+        return philox4x32(counter, self._keys[:, None, :])
+
+    def _units(self, size: int | None) -> Floats:
+        words = self._words(1 if size is None else size)
+        units = ((words[..., 0] >> 5).astype(np.float64) * 2.0**26 + (words[..., 1] >> 6)) * 2.0**-53
+        return units[:, 0] if size is None else units
+
+    def uniform(self, low: float = 0.0, high: float = 1.0, size: int | None = None) -> Floats:
+        """Draw from ``[low, high)``: float64 of shape ``(B,)``, or ``(B, size)``."""
+        return low + (high - low) * self._units(size)
+
+    def log_uniform(self, low: float, high: float) -> Floats:
+        """Draw from ``[low, high)`` so that equal ratios are equally likely; float64 of shape ``(B,)``."""
+        drawn: Floats = np.exp(self.uniform(np.log(low), np.log(high)))
+        return np.clip(drawn, low, high)
+
+    def integers(self, high: int) -> Ints:
+        """Draw from ``0 .. high - 1``, each as likely; int64 of shape ``(B,)``."""
+        return np.minimum(np.floor(self._units(None) * high), high - 1).astype(np.int64)
+
+    def choice(self, weights: Sequence[float]) -> Ints:
+        """Draw an index in proportion to ``weights``; int64 of shape ``(B,)``."""
+        edges = np.cumsum(np.asarray(weights, np.float64))
+        return np.searchsorted(edges[:-1] / edges[-1], self._units(None), side="right").astype(np.int64)
+
+    def key(self) -> Ints:
+        """Draw 64 random bits, the key of a generator that runs on the device; int64 of shape ``(B,)``."""
+        words = self._words(1)[:, 0, :2]
+        return np.ascontiguousarray(words).view(np.int64)[:, 0]

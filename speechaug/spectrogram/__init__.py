@@ -1,0 +1,1 @@
+"""Spectrogram transforms: fields, draw and apply; the maths is in speechaug.functional."""

@@ -1,0 +1,1 @@
+"""Waveform transforms: fields, draw and apply; the maths is in speechaug.functional."""
