@@ -61,7 +61,9 @@ class Augment(Callback):
         """Refuse to augment twice."""
         datamodule = getattr(trainer, "datamodule", None)
         if getattr(datamodule, "policy", None) is not None:
-            raise ValueError("Augment: the DataModule must have no policy of its own, or the batches are augmented twice")
+            raise ValueError(
+                "Augment: the DataModule must have no policy of its own, or the batches are augmented twice"
+            )
         others = [callback for callback in trainer.callbacks if isinstance(callback, Augment)]  # type: ignore[attr-defined]
         if len(others) > 1:
             raise ValueError(f"Augment: a Trainer must have one, or the batches are augmented twice, got {len(others)}")
@@ -73,7 +75,9 @@ class Augment(Callback):
             raise ValueError(f"Augment: batch must be a dictionary with the key {self.waveform_key!r}, got {keys}")
         x = batch[self.waveform_key]
         lengths = batch[self.lengths_key] if self.lengths_key else None
-        rng = Rng.from_ids(seed=self.seed, epoch=trainer.current_epoch, ids=self._ids(trainer, batch, len(x), batch_idx))
+        rng = Rng.from_ids(
+            seed=self.seed, epoch=trainer.current_epoch, ids=self._ids(trainer, batch, len(x), batch_idx)
+        )
         with torch.no_grad():
             y, y_lengths = self.policy(x, lengths, self.policy.sample(rng), sample_rate=self.sample_rate)
         batch[self.waveform_key] = y

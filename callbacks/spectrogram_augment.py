@@ -62,7 +62,9 @@ class SpectrogramAugment(Callback):
         """Hook the feature module."""
         same = [c for c in trainer.callbacks if isinstance(c, SpectrogramAugment) and c.module == self.module]  # type: ignore[attr-defined]
         if len(same) > 1:
-            raise ValueError(f"SpectrogramAugment: one per module, or it is masked twice, got {len(same)} on {self.module!r}")
+            raise ValueError(
+                f"SpectrogramAugment: one per module, or it is masked twice, got {len(same)} on {self.module!r}"
+            )
         try:
             features = pl_module.get_submodule(self.module)
         except AttributeError:

@@ -71,6 +71,7 @@ class Bank:
         self._expected = digest
         self._names: tuple[str, ...] = ()
         self._hashes: tuple[str, ...] = ()
+        self._longest = 0
         self._clips: Clips | None = None
         self._loops: dict[torch.device, Clips] = {}
         self._raw: dict[torch.device, Clips] = {}
@@ -127,7 +128,9 @@ class Bank:
     def _fill(self, names: tuple[str, ...], hashes: tuple[str, ...], clips: list[NDArray[np.float32]]) -> None:
         scales = np.array([np.abs(clip).max() for clip in clips], np.float32)
         lengths = np.array([len(clip) for clip in clips], np.int64)
-        pcm = np.concatenate([np.rint(clip / s * 32767.0).astype(np.int16) for clip, s in zip(clips, scales, strict=True)])
+        pcm = np.concatenate(
+            [np.rint(clip / s * 32767.0).astype(np.int16) for clip, s in zip(clips, scales, strict=True)]
+        )
         self._clips = Clips(
             torch.from_numpy(pcm),
             torch.from_numpy(scales / np.float32(32767.0)),
@@ -135,7 +138,7 @@ class Bank:
             torch.from_numpy(lengths),
             torch.from_numpy(np.array([np.abs(clip).argmax() for clip in clips], np.int64)),
         )
-        self._names, self._hashes = names, hashes
+        self._names, self._hashes, self._longest = names, hashes, int(lengths.max())
         unknown = set(self.weights or {}) - {name.split("/")[0] for name in names}
         if unknown:
             raise ValueError(f"Bank: weights must name subfolders of {self.folder!r}, got {sorted(unknown)}")
@@ -227,7 +230,7 @@ class Bank:
             float32 ``(B, L)`` and int64 ``(B,)``.
         """
         clips = self._on(self._raw, clip.device, lambda raw, _: raw)
-        inside = torch.arange(int(self._loaded().length.max()), device=clip.device)[None] < clips.length[clip][:, None]
+        inside = torch.arange(self._longest, device=clip.device)[None] < clips.length[clip][:, None]
         index = (clips.start[clip][:, None] + torch.arange(inside.shape[1], device=clip.device)).where(inside, 0)
         samples = clips.pcm[index] * clips.scale[clip][:, None]
         return samples.where(inside, 0.0), clips.peak[clip]

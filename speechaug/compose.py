@@ -185,7 +185,9 @@ class OneOf(_Sequence):
         object.__setattr__(self, "weights", tuple(map(float, self.weights)))
         super().__post_init__()
         fits = not self.weights or (len(self.weights) == len(self.members) and min(self.weights) >= 0)
-        self._check(fits and (not self.weights or 0 < sum(self.weights) < math.inf), "weights", "one per member, not negative")
+        self._check(
+            fits and (not self.weights or 0 < sum(self.weights) < math.inf), "weights", "one per member, not negative"
+        )
 
     @property
     def growth(self) -> float:
@@ -240,5 +242,3 @@ class SomeOf(_Sequence):
         wanted = self.count[0] + rng.integers(self.count[1] - self.count[0] + 1)
         rank = np.argsort(np.argsort(rng.uniform(size=len(self.members)), axis=1), axis=1)
         return np.less(rank, wanted[:, None]).T
-
-

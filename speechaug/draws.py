@@ -40,7 +40,11 @@ class Draws:
     """
 
     def __init__(
-        self, on: NDArray[np.bool_], values: Values, labels: Values | None = None, members: dict[str, Draws] | None = None
+        self,
+        on: NDArray[np.bool_],
+        values: Values,
+        labels: Values | None = None,
+        members: dict[str, Draws] | None = None,
     ) -> None:
         """Keep the host part; the device part is made on first use."""
         self.on = np.asarray(on, bool)

@@ -56,7 +56,9 @@ def load_policy(path: str | Path, *, banks: Mapping[str, Bank | str | Path] | No
     members = dict(_with_banks(data, ""))
     unknown = sorted(set(given) - set(members))
     if unknown:
-        raise KeyError(f"load_policy: banks must name members with a bank ({', '.join(members) or 'none'}), got {unknown}")
+        raise KeyError(
+            f"load_policy: banks must name members with a bank ({', '.join(members) or 'none'}), got {unknown}"
+        )
     for place, arguments in members.items():
         arguments["bank"] = resolve(given, place, arguments["bank"])
     policy = from_dict(data)

@@ -137,7 +137,12 @@ def check_degenerate(transform: Transform) -> None:
     """No rows, no samples, one sample, silence, constants, tiny and full scale, strided input: finite, no error."""
     always, (x, _) = _always(transform), _batch(transform)
     inner = x.shape[1]
-    scales = [torch.zeros(2, inner, 300), torch.ones(2, inner, 300), torch.full((2, inner, 300), 1e-8), -torch.ones(2, inner, 1)]
+    scales = [
+        torch.zeros(2, inner, 300),
+        torch.ones(2, inner, 300),
+        torch.full((2, inner, 300), 1e-8),
+        -torch.ones(2, inner, 1),
+    ]
     strided = x[:2, :, :600].transpose(1, 2).contiguous().transpose(1, 2)
     for given in [torch.zeros(0, inner, 9), torch.zeros(2, inner, 0), *scales, strided]:
         y, y_lengths = _call(always, given, None, _draws(always, len(given)))

@@ -111,7 +111,7 @@ class Context:
 
 @dataclass
 class Call:
-    """One call of a policy on its way through the members; ``bound`` is the most a row may now hold, known on the host."""
+    """One call of a policy on its way through the members; ``bound`` is how long each row can be by now, at most."""
 
     sample_rate: int
     extras: dict[str, Tensor] | None
@@ -186,7 +186,7 @@ class Transform(ABC):
 
     @abstractmethod
     def draw(self, rng: Rng) -> Values:
-        """Decide on the parameters of each row: numbers of shape ``(B,)`` or ``(B, K)``, relative to the row's length."""
+        """Decide on each row's parameters: numbers ``(B,)`` or ``(B, K)``, relative to its length where that matters."""
 
     @abstractmethod
     def apply(self, x: Tensor, lengths: Tensor, context: Context, *args: Any, **params: Any) -> tuple[Tensor, Tensor]:
@@ -274,8 +274,8 @@ class Transform(ABC):
         Returns:
             The moments in the output in seconds, float64 ``(B, N)``; what was cut off lies at the nearest end.
         """
-        moments = np.array(torch.as_tensor(times).cpu(), np.float64)
-        frames = np.array(torch.as_tensor(lengths).cpu(), np.int64)
+        moments = torch.as_tensor(times).cpu().double().numpy()
+        frames = torch.as_tensor(lengths).cpu().long().numpy()
         return torch.from_numpy(self._warp(moments, frames, draws, float(sample_rate))[0])
 
     def replay(self, data: Mapping[str, Any]) -> Draws:
@@ -424,7 +424,11 @@ def fit(x: Tensor, width: int) -> Tensor:
 
 def class_path(cls: type) -> str:
     """Return where a class is imported from; ours are all named ``speechaug.<Name>``."""
-    return f"speechaug.{cls.__name__}" if cls.__module__.startswith("speechaug.") else f"{cls.__module__}.{cls.__qualname__}"
+    return (
+        f"speechaug.{cls.__name__}"
+        if cls.__module__.startswith("speechaug.")
+        else f"{cls.__module__}.{cls.__qualname__}"
+    )
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,36 @@
+# Every target makes the environment it needs; VENV=dir uses another one, PYTHON=python3.12 another interpreter.
+PYTHON  ?= python3
+VENV    ?= .venv
+WORKERS ?= auto
+PY      := $(VENV)/bin/python
+STAMP   := $(VENV)/.speechaug-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all bench lint
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "speechaug needs Python 3.10 or newer, \
+	$(PYTHON) is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2])'
+	@test -x $(PY) || { echo "Making the environment $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing speechaug and what it needs into $(VENV) (the first time this takes minutes: torch is large)"
+	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## train a small recognizer without and with augmentation, write report.html
+	$(VENV)/bin/speechaug demo
+
+test: $(STAMP)  ## the fast tests
+	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not slow and not gpu"
+
+test-all: $(STAMP)  ## every test; those for a GPU are skipped without one
+	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
+
+bench: $(STAMP)  ## measure speed
+	$(PY) -m benchmarks
+
+lint: $(STAMP)  ## style and types
+	$(PY) -m ruff check .
+	$(PY) -m mypy

@@ -1,0 +1,216 @@
+"""A QuartzNet small enough for a CPU: depthwise-separable convolutions over time, trained with CTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Size:
+    """Channels of all layers, and the kernel width of each residual block.
+
+    Args:
+        channels: width of every hidden layer.
+        kernels: one block per entry, its kernel width in frames, odd.
+    """
+
+    channels: int
+    kernels: tuple[int, ...]
+
+
+SIZES = {
+    "xs": Size(64, (13, 15, 17)),
+    "s": Size(96, (13, 15, 17, 19)),
+    "m": Size(128, (13, 15, 17, 19, 21)),
+    "l": Size(192, (13, 15, 17, 19, 21)),
+}
+"""Presets of about 100, 200, 350 and 700 thousand parameters."""
+
+_STEM_KERNEL = 11
+_EPILOGUE_KERNEL = 29
+
+
+class MaskedBatchNorm(nn.Module):
+    """Batch normalisation over the valid frames of ``(B, T, C)``; padding must be zero and stays zero.
+
+    Statistics are float32 in every precision; the result has the type of the input.
+
+    Args:
+        channels: size of the last dimension.
+        momentum: share of the newest batch in the running statistics, which evaluation uses.
+        eps: added to the variance.
+
+    Source: Ioffe and Szegedy (2015); equal to ``torch.nn.BatchNorm1d`` over the valid frames laid end to end.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Normalise x ``(B, T, C)`` where mask ``(B, T, 1)`` is one."""
+        if not self.training:
+            scale = self.weight.float() * torch.rsqrt(self.running_var.float() + self.eps)
+            shift = self.bias.float() - self.running_mean.float() * scale
+            return torch.addcmul(x.float() * scale, mask, shift).to(x.dtype)
+        count = mask.sum()
+        mean = x.float().sum((0, 1)) / count.clamp(min=1)
+        centred = (x.float() - mean) * mask
+        variance = centred.square().sum((0, 1)) / count.clamp(min=1)
+        self._track(mean, variance, count)
+        scale = self.weight.float() * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(centred * scale, mask, self.bias.float()).to(x.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        share = self.momentum * (count > 0)  # a batch without a valid frame says nothing
+        unbiased = variance * count / (count - 1).clamp(min=1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share.to(self.running_mean.dtype))
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), share.to(self.running_var.dtype))
+
+
+class TimeConv(nn.Module):
+    """Convolution over the time of ``(B, T, C)``, zero-padded to ``ceil(T / stride)`` frames.
+
+    Run as a two-dimensional convolution: ``(B, T, C)`` is a channels-last image of height one, for which the CPU's
+    depthwise kernels are twice as fast as ``conv1d``.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        kernel: width in frames, odd.
+        stride: step in frames.
+        depthwise: each channel by itself.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, depthwise: bool = False) -> None:
+        super().__init__()
+        self.stride, self.padding, self.groups = stride, kernel // 2, inputs if depthwise else 1
+        self.weight = nn.Parameter(torch.empty(outputs, inputs // self.groups, 1, kernel))
+        nn.init.kaiming_uniform_(self.weight, nonlinearity="linear" if depthwise else "relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        image = x.transpose(1, 2).unsqueeze(2)
+        image = F.conv2d(image, self.weight, None, (1, self.stride), (0, self.padding), groups=self.groups)
+        return image.squeeze(2).transpose(1, 2)
+
+
+class Separable(nn.Module):
+    """Depthwise convolution over time, then a mix of the channels, then batch normalisation.
+
+    Args:
+        channels: width of the layer.
+        kernel: width in frames, odd.
+    """
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.over_time = TimeConv(channels, channels, kernel, depthwise=True)
+        self.over_channels = nn.Linear(channels, channels, bias=False)
+        nn.init.kaiming_uniform_(self.over_channels.weight, nonlinearity="relu")
+        self.norm = MaskedBatchNorm(channels)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.over_channels(self.over_time(x) * mask.to(x.dtype)), mask)
+        return y
+
+
+class Block(nn.Module):
+    """Two separable convolutions with a shortcut around them.
+
+    Args:
+        channels: width of the layers.
+        kernel: width in frames, odd.
+        dropout: share of activations set to zero.
+    """
+
+    def __init__(self, channels: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.first = Separable(channels, kernel)
+        self.second = Separable(channels, kernel)
+        self.shortcut = nn.Linear(channels, channels, bias=False)
+        self.shortcut_norm = MaskedBatchNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        y = self.dropout(self.first(x, mask).relu())
+        y = self.second(y, mask) + self.shortcut_norm(self.shortcut(x), mask)
+        out: Tensor = self.dropout(y.relu())
+        return out
+
+
+class QuartzNet(nn.Module):
+    """Mini-QuartzNet: stem, depthwise-separable residual blocks, epilogue, and a score per token and frame.
+
+    Every layer keeps padding at zero and takes its statistics from valid frames, so that in evaluation an utterance
+    gives the same scores alone and in a batch.
+
+    Args:
+        n_mels: bands of the spectrogram.
+        tokens: outputs per frame, the blank included.
+        size: ``"xs"``, ``"s"``, ``"m"`` or ``"l"``: about 100, 200, 350 or 700 thousand parameters.
+        subsampling: spectrogram frames per output frame. CTC needs an output frame for every token and one between
+            two equal tokens, so characters want 2 and words can take 4, which is faster.
+        dropout: share of activations set to zero in training.
+
+    Shape: spec ``(B, n_mels, frames)``, lengths ``(B,)`` -> log-probabilities
+        ``(B, ceil(frames / subsampling), tokens)`` in float32, lengths ``ceil(lengths / subsampling)``.
+    Raises: ValueError: if an argument is out of range.
+    Source: Kriman et al., "QuartzNet" (2020); Majumdar and Ginsburg, "MatchboxNet" (2020).
+
+    Example:
+        >>> model = QuartzNet(n_mels=40, tokens=11, size="xs").eval()
+        >>> log_probs, frames = model(torch.zeros(2, 40, 101), torch.tensor([101, 50]))
+        >>> log_probs.shape, frames.tolist()
+        (torch.Size([2, 51, 11]), [51, 25])
+    """
+
+    def __init__(
+        self, n_mels: int, tokens: int, *, size: str = "s", subsampling: int = 2, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        if size not in SIZES:
+            raise ValueError(f"QuartzNet: size must be one of {list(SIZES)}, got {size!r}")
+        if subsampling < 1:
+            raise ValueError(f"QuartzNet: subsampling must be positive, got {subsampling}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"QuartzNet: dropout must be in [0, 1), got {dropout}")
+        channels = SIZES[size].channels
+        self.subsampling = subsampling
+        self.stem = TimeConv(n_mels, channels, _STEM_KERNEL, stride=subsampling)
+        self.stem_norm = MaskedBatchNorm(channels)
+        self.blocks = nn.ModuleList(Block(channels, kernel, dropout) for kernel in SIZES[size].kernels)
+        self.epilogue = Separable(channels, _EPILOGUE_KERNEL)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(channels, tokens)
+
+    def forward(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities and their lengths."""
+        lengths = self.output_lengths(lengths)
+        frames = -(-spec.shape[-1] // self.subsampling)
+        mask = (torch.arange(frames, device=spec.device) < lengths[:, None]).unsqueeze(-1).float()
+        x = spec.transpose(1, 2).to(self.stem.weight.dtype)
+        if x.numel():  # convolutions refuse empty batches
+            x = self.stem_norm(self.stem(x) * mask.to(x.dtype), mask).relu()
+            for block in self.blocks:
+                x = block(x, mask)
+            x = self.dropout(self.epilogue(x, mask).relu())
+        else:
+            x = x.new_zeros(*mask.shape[:2], self.head.in_features)
+        log_probs: Tensor = self.head(x).float().log_softmax(-1)
+        return log_probs, lengths
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return ``ceil(lengths / subsampling)``: the output frames of spectrograms so long."""
+        return (lengths + self.subsampling - 1) // self.subsampling

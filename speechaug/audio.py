@@ -1,0 +1,278 @@
+"""Audio files in and out, through soundfile (libsndfile) and soxr alone.
+
+Every error names the file, because a message without the name is useless in a folder of ten thousand. Nothing here
+repairs a broken file: it is refused, and the caller decides what to do without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
+# A header written before the length was known (a pipe) claims 2 or 4 GiB; libsndfile reads such files to their end.
+_STREAMED = 0x7FFF_F000
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of an audio file says.
+
+    Args:
+        frames: samples per channel.
+        sample_rate: in Hz.
+        channels: number of channels.
+        subtype: libsndfile's name of the encoding, such as ``PCM_16`` or ``FLOAT``.
+    """
+
+    frames: int
+    sample_rate: int
+    channels: int
+    subtype: str
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
+
+def info(path: str | Path) -> AudioInfo:
+    """Read the header of an audio file, decoding nothing.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is empty, is not audio or is cut short.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "tone.wav"
+        >>> write(path, np.zeros((2, 800), dtype=np.float32), 8_000)
+        0
+        >>> info(path)
+        AudioInfo(frames=800, sample_rate=8000, channels=2, subtype='PCM_16')
+    """
+    with _open(Path(path)) as file:
+        return AudioInfo(file.frames, file.samplerate, file.channels, file.subtype)
+
+
+def read(
+    path: str | Path, *, sample_rate: int | None = None, offset_s: float = 0.0, duration_s: float | None = None
+) -> tuple[FloatArray, int]:
+    """Read an audio file, or a part of it, as float32 with full scale at 1.
+
+    Integer files of up to 24 bits arrive exactly. Channels are kept as they are.
+
+    Args:
+        path: a file libsndfile can decode (WAV, FLAC, OGG, MP3, AIFF and others).
+        sample_rate: rate to resample to, in Hz (soxr, high quality); None keeps the rate of the file.
+        offset_s: where to begin, in seconds.
+        duration_s: how much to read, in seconds; a file that ends earlier gives what it holds. None reads to the end.
+
+    Shape: samples ``(C, T)``.    Silence: read as it is.
+
+    Returns:
+        The samples and their rate in Hz.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is empty, is not audio, is corrupt or cut short, holds NaN or infinite samples, or ends
+            before ``offset_s``.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "tone.flac"
+        >>> clipped = write(path, 0.5 * np.sin(np.arange(800, dtype=np.float32)), 8_000)
+        >>> samples, rate = read(path, sample_rate=16_000, offset_s=0.05)
+        >>> samples.shape, samples.dtype, rate
+        ((1, 800), dtype('float32'), 16000)
+    """
+    samples, rate = _decode(Path(path), offset_s, duration_s)
+    if sample_rate is None or sample_rate == rate:
+        return samples, rate
+    return resample(samples, rate, sample_rate), sample_rate
+
+
+def resample(samples: FloatArray, rate: int, new_rate: int) -> FloatArray:
+    """Resample by soxr at its high quality setting.
+
+    Args:
+        samples: the signal.
+        rate: its rate, in Hz.
+        new_rate: the rate wanted, in Hz.
+
+    Shape: ``(C, T)`` -> ``(C, T')``.    Length: ``round(T * new_rate / rate)``, at least one sample.
+
+    Raises:
+        ValueError: if a rate is not positive.
+
+    Example:
+        >>> resample(np.zeros((1, 441), dtype=np.float32), 44_100, 16_000).shape
+        (1, 160)
+    """
+    import soxr
+
+    if rate <= 0 or new_rate <= 0:
+        raise ValueError(f"resample: rate and new_rate must be > 0, got {rate!r} and {new_rate!r}")
+    if rate == new_rate:
+        return samples
+    y = soxr.resample(np.ascontiguousarray(samples.T), rate, new_rate, quality="HQ").T
+    if y.shape[1] == 0 < samples.shape[1]:
+        return np.zeros((samples.shape[0], 1), dtype=np.float32)  # shorter than half a sample at the new rate
+    return np.ascontiguousarray(y, dtype=np.float32)
+
+
+def write(path: str | Path, samples: npt.ArrayLike, sample_rate: int) -> int:
+    """Write 16-bit WAV or FLAC: never wrapping, never leaving half a file.
+
+    Samples beyond full scale are clipped and counted, so that a caller can report them. The file appears under its
+    name only when it is complete, and the same samples give the same bytes. Folders on the way are created.
+
+    Args:
+        path: the file; its ending, ``.wav`` or ``.flac``, states the format.
+        samples: ``(T,)`` or ``(C, T)``, full scale at 1.
+        sample_rate: in Hz.
+
+    Returns:
+        How many samples were beyond full scale.
+
+    Raises:
+        ValueError: if the ending is unknown, or the samples are empty, of another shape or not finite.
+
+    Example:
+        >>> import tempfile
+        >>> write(Path(tempfile.mkdtemp()) / "loud.wav", [0.5, 1.0, 1.5, -2.0], 8_000)
+        2
+    """
+    import soundfile
+
+    path = Path(path)
+    file_format = _FORMATS.get(path.suffix.lower())
+    if file_format is None:
+        raise ValueError(f"write: path must end in {' or '.join(_FORMATS)}, got {str(path)!r}")
+    x = np.atleast_2d(np.asarray(samples, dtype=np.float32))
+    if x.ndim != 2 or x.size == 0:
+        raise ValueError(f"write: samples must be (T,) or (C, T) and not empty, got {np.shape(samples)} for {path}")
+    if not np.isfinite(x).all():
+        raise ValueError(f"write: samples must be finite, got NaN or infinity for {path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        soundfile.write(temporary, to_int16(x).T, sample_rate, format=file_format, subtype="PCM_16")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return int(np.count_nonzero(np.abs(x) > 1.0))
+
+
+def to_int16(samples: FloatArray) -> npt.NDArray[np.int16]:
+    """Quantise to 16 bits: rounded to nearest, clipped, never wrapped; exact for what came from a 16-bit file.
+
+    Args:
+        samples: finite, full scale at 1.
+
+    Shape: any -> the same.
+
+    Example:
+        >>> to_int16(np.array([0.0, -1.0, 1.0, 7.0], dtype=np.float32))
+        array([     0, -32768,  32767,  32767], dtype=int16)
+    """
+    y: npt.NDArray[np.int16] = np.clip(np.rint(samples * np.float32(32768.0)), -32768, 32767).astype(np.int16)
+    return y
+
+
+def pcm_hash(samples: npt.ArrayLike, rate: int) -> str:
+    """Identify audio by what it sounds like, not by its file: the hash of the decoded samples.
+
+    The same 16-bit audio as WAV and as FLAC has the same hash; names, tags and paths play no part.
+
+    Args:
+        samples: ``(T,)`` or ``(C, T)`` as decoded, before any resampling.
+        rate: their rate, in Hz.
+
+    Returns:
+        32 hexadecimal digits (BLAKE2b of rate, channels and little-endian float32 samples).
+
+    Example:
+        >>> pcm_hash(np.zeros(8), 8_000) == pcm_hash(np.zeros((1, 8)), 8_000)
+        True
+        >>> pcm_hash(np.zeros(8), 8_000) == pcm_hash(np.zeros(8), 16_000)
+        False
+    """
+    x = np.atleast_2d(np.ascontiguousarray(samples, dtype="<f4"))
+    digest = hashlib.blake2b(f"{rate} {x.shape[0]} ".encode(), digest_size=16)
+    digest.update(x.tobytes())
+    return digest.hexdigest()
+
+
+def _decode(path: Path, offset_s: float, duration_s: float | None) -> tuple[FloatArray, int]:
+    if not (math.isfinite(offset_s) and offset_s >= 0):
+        raise ValueError(f"read: offset_s must be >= 0, got {offset_s!r} for {path}")
+    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
+        raise ValueError(f"read: duration_s must be > 0, got {duration_s!r} for {path}")
+    import soundfile
+
+    with _open(path) as file:
+        rate = int(file.samplerate)
+        first = round(offset_s * rate)
+        if first >= file.frames:
+            raise ValueError(f"{path}: ends at {file.frames / rate:.3f} s, before the offset of {offset_s} s")
+        wanted = file.frames - first
+        if duration_s is not None:
+            wanted = min(wanted, max(1, round(duration_s * rate)))
+        try:
+            file.seek(first)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise ValueError(f"{path}: cannot be decoded, it is corrupt ({error})") from error
+    if len(samples) < wanted:
+        raise ValueError(f"{path}: is cut short, {len(samples)} samples of {wanted} could be decoded")
+    bad = ~np.isfinite(samples).all(axis=1)
+    if bad.any():
+        raise ValueError(f"{path}: holds non-finite samples, the first at sample {first + int(bad.argmax())}")
+    return np.ascontiguousarray(samples.T), rate
+
+
+def _open(path: Path) -> Any:
+    """Open a sound file for reading, or say in one line why not."""
+    import soundfile
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: is a folder, not a file" if path.is_dir() else f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: is empty (0 bytes)")
+    try:
+        file = soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
+        reason = str(error).split("': ")[-1].strip().rstrip(".") or "unreadable header"
+        raise ValueError(f"{path}: is not an audio file, or is corrupt ({reason})") from error
+    problem = "holds no samples" if file.frames == 0 else _cut_short(file.extra_info)
+    if problem:
+        file.close()
+        raise ValueError(f"{path}: {problem}")
+    return file
+
+
+def _cut_short(log: str) -> str:
+    """Say how much is missing from a WAV whose header promises more: libsndfile only notes it in its log."""
+    found = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    if found is None:
+        return ""
+    promised, present = int(found[1]), int(found[2])
+    # Some writers count their header as data: a percent is not a loss.
+    if promised >= _STREAMED or present >= 0.99 * promised:
+        return ""
+    return f"is cut short, {present} bytes of audio of {promised} are there"

@@ -1,0 +1,96 @@
+"""What the DataModule does to training speech and to each test set, from objects, plain data or names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from speechaug import presets
+from speechaug.banks import Bank
+from speechaug.policy_file import load_policy
+from speechaug.transform import Transform, from_dict
+from speechaug.waveform.noise import AddNoise
+from speechaug.waveform.room import Reverb
+
+PolicySource = Transform | dict[str, Any] | str | None
+BankSource = Bank | dict[str, Any] | str | None
+
+SNRS_DB = (20, 10, 5, 0)
+"""Signal-to-noise ratios of the default noisy test sets."""
+
+
+def resolve_bank(source: BankSource, sample_rate: int) -> Bank | None:
+    """Return a bank for a folder, plain data or a bank; folders are read at first use.
+
+    Args:
+        source: the bank, its plain data, or a folder.
+        sample_rate: of the batches, in Hz.
+
+    Raises:
+        ValueError: if the bank has another rate.
+    """
+    if source is None:
+        return None
+    if isinstance(source, Mapping):
+        source = from_dict(source)
+    bank = source if isinstance(source, Bank) else Bank(str(source), sample_rate=sample_rate)
+    if bank.sample_rate != sample_rate:
+        raise ValueError(f"SpeechDataModule: a bank must have the sample_rate {sample_rate}, got {bank.sample_rate}")
+    return bank
+
+
+def resolve_policy(source: PolicySource, noise: Bank | None = None, rooms: Bank | None = None) -> Transform | None:
+    """Return the policy for an object, plain data, a YAML file or the name of a preset.
+
+    Args:
+        source: which policy.
+        noise: bank for every ``AddNoise`` in it; None leaves them their own.
+        rooms: bank for every ``Reverb`` in it; None leaves them their own.
+
+    Raises:
+        ValueError: if it acts on spectrograms.
+    """
+    if source is None:
+        return None
+    if source == "small_sample":
+        return presets.small_sample(noises=noise, rooms=rooms)
+    if isinstance(source, Mapping):
+        source = from_dict({name: value for name, value in source.items() if name != "version"})
+    policy = source if isinstance(source, Transform) else load_policy(str(source))
+    if policy.domain != "waveform":
+        raise ValueError(f"SpeechDataModule: policy must act on waveforms, got {policy.domain}s in {policy!r}")
+    return _with_banks(policy, noise, rooms)
+
+
+def resolve_conditions(
+    given: Mapping[str, PolicySource] | None, noise: Bank | None, rooms: Bank | None
+) -> dict[str, Transform | None]:
+    """Return what is done to each test set, by name and in order.
+
+    Args:
+        given: transforms by name, None for clean speech; without it clean, and what the banks allow.
+        noise: unseen noise, for ``noise_20db`` and so on.
+        rooms: unseen rooms, for ``room``.
+
+    Example:
+        >>> resolve_conditions(None, None, None)
+        {'clean': None}
+    """
+    if given is not None:
+        return {name: resolve_policy(source) for name, source in given.items()}
+    conditions: dict[str, Transform | None] = {"clean": None}
+    if noise is not None:
+        for snr_db in SNRS_DB:
+            conditions[f"noise_{snr_db}db"] = AddNoise(bank=noise, snr_db=(float(snr_db), float(snr_db)))
+    if rooms is not None:
+        conditions["room"] = Reverb(bank=rooms)
+    return conditions
+
+
+def _with_banks(policy: Transform, noise: Bank | None, rooms: Bank | None) -> Transform:
+    members = getattr(policy, "members", None)
+    if members is not None:
+        return dataclasses.replace(policy, members=tuple(_with_banks(m, noise, rooms) for m in members))  # type: ignore[call-arg]
+    bank = {AddNoise: noise, Reverb: rooms}.get(type(policy))
+    return policy if bank is None else dataclasses.replace(policy, bank=bank)  # type: ignore[call-arg]

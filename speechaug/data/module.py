@@ -1,0 +1,328 @@
+"""The DataModule: files in, batches out; decides on augmentation before the transfer, applies it after."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
+
+from speechaug.data.conditions import BankSource, PolicySource, resolve_bank, resolve_conditions, resolve_policy
+from speechaug.data.dataset import Recording, SpeechDataset, Transport, scan
+from speechaug.data.leak import banks_of, check_banks, check_recordings
+from speechaug.data.manifest import Utterance, read_manifest, shorten
+from speechaug.data.sampler import BucketSampler, ResumableLoader
+from speechaug.data.split import hold_out_takes, only_speakers, split_speakers
+from speechaug.data.strings import Joined, plan_strings
+from speechaug.rng import Rng
+from speechaug.transform import Transform, plain
+
+EVALUATION_SEED = 0
+"""Seed of validation and test strings and of test noise: the same for everyone, whatever the seed of the training."""
+
+Batch = dict[str, Any]
+
+
+class SpeechDataModule(LightningDataModule):
+    """Speech from manifests or folders as batches of similar length, augmented on the device they are on.
+
+    A batch is a dict: ``waveform`` ``(B, T)`` float32 with full scale at 1, ``lengths`` int64 ``(B,)``, and the lists
+    ``text``, ``id``, ``speaker``. Training batches are augmented by ``policy``: drawn on the host before the transfer
+    from (seed, epoch, ids), applied after it. Validation and the sanity check stay clean. There is one test loader per
+    test condition, in the order of ``test_names``; noise and rooms there are drawn with a seed of their own, so that
+    the noisy test sets are the same in every run. Batches do not depend on the number of workers, and ranks share
+    nothing. A checkpoint within an epoch resumes at the next batch.
+
+    Files that are missing, empty, corrupt or hold NaN are named in one warning and left out. Several channels are
+    mixed to their mean, other sample rates are resampled.
+
+    Args:
+        train: manifest (JSONL, CSV, TSV) or folder to train on; None to test only.
+        test: manifest or folder to test on; None or the same as ``train`` to split that by speaker.
+        val: manifest or folder to validate on, instead of ``val_takes``.
+        pattern: file-name pattern for folders, such as ``{text}_{speaker}_{take}.wav``.
+        sample_rate: of the batches, in Hz.
+        train_speakers: who trains; None for everyone (of one source: everyone who is not tested).
+        test_speakers: who is tested; None for everyone (of one source: everyone who does not train).
+        takes: takes of each text by each speaker to train on; None for all.
+        val_takes: takes of each text by each training speaker held out to validate on: the first, in natural order.
+        concat: least and most recordings of one speaker joined to a string; (1, 1) joins nothing.
+        gap_s: range of the silence between joined recordings, in seconds.
+        passes: how many times an epoch uses each recording.
+        policy: transform of waveforms, its plain data, a YAML file, or ``small_sample`` for the preset; None for none.
+        noise: folder or bank for every ``AddNoise`` of the policy, instead of its own.
+        rooms: folder or bank for every ``Reverb`` of the policy, instead of its own.
+        test_noise: folder or bank of unseen noise; adds the conditions ``noise_20db``, ``_10db``, ``_5db``, ``_0db``.
+        test_rooms: folder or bank of unseen room responses; adds the condition ``room``.
+        test_conditions: transforms by name (None for clean speech) instead of those.
+        test_strings: how many strings to test on; None for as many as use every recording once.
+        batch_size: most rows in a batch.
+        num_workers: processes that read; 0 is best for what fits into the cache.
+        pin_memory: whether batches are page-locked; only where there is CUDA.
+        persistent_workers: whether the workers of training and validation outlive an epoch.
+        prefetch_factor: batches each worker prepares ahead.
+        transport: ``int16`` or ``float32``: what batches are until they are on the device.
+        seed: of strings, order and augmentation.
+        cache_mb: room for decoded audio, in MB; what does not fit is read from its file each time.
+
+    Raises:
+        ValueError: at construction for a bad configuration; in ``setup`` for a missing transcript, an unknown speaker,
+            no usable file, or a recording, noise or room on both the training and the test side.
+
+    Example:
+        >>> data = SpeechDataModule(train="train.jsonl", test="test.jsonl", concat=(1, 6), batch_size=16)
+        >>> data.test_names
+        ['clean']
+    """
+
+    def __init__(
+        self,
+        train: str | Path | None = None,
+        test: str | Path | None = None,
+        val: str | Path | None = None,
+        *,
+        pattern: str | None = None,
+        sample_rate: int = 16_000,
+        train_speakers: list[str] | None = None,
+        test_speakers: list[str] | None = None,
+        takes: int | None = None,
+        val_takes: int = 0,
+        concat: tuple[int, int] = (1, 1),
+        gap_s: tuple[float, float] = (0.05, 0.3),
+        passes: int = 1,
+        policy: PolicySource = None,
+        noise: BankSource = None,
+        rooms: BankSource = None,
+        test_noise: BankSource = None,
+        test_rooms: BankSource = None,
+        test_conditions: dict[str, PolicySource] | None = None,
+        test_strings: int | None = None,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        pin_memory: bool = True,
+        persistent_workers: bool = True,
+        prefetch_factor: int = 2,
+        transport: Transport = "int16",
+        seed: int = 0,
+        cache_mb: float = 1024.0,
+    ) -> None:
+        """Keep and check the configuration; nothing is read before ``setup``."""
+        super().__init__()
+        self.train, self.test, self.val, self.pattern = train, test, val, pattern
+        self.sample_rate, self.transport, self.seed, self.cache_mb = sample_rate, transport, seed, cache_mb
+        self.train_speakers, self.test_speakers = train_speakers, test_speakers
+        self.takes, self.val_takes, self.test_strings = takes, val_takes, test_strings
+        self.concat, self.gap_s, self.passes = (concat[0], concat[1]), (gap_s[0], gap_s[1]), passes
+        self.batch_size, self.num_workers, self.pin_memory = batch_size, num_workers, pin_memory
+        self.persistent_workers, self.prefetch_factor = persistent_workers, prefetch_factor
+        self._check()
+        self.noise, self.rooms = resolve_bank(noise, sample_rate), resolve_bank(rooms, sample_rate)
+        self.test_noise, self.test_rooms = resolve_bank(test_noise, sample_rate), resolve_bank(test_rooms, sample_rate)
+        self.policy = resolve_policy(policy, self.noise, self.rooms)
+        self.test_conditions = resolve_conditions(test_conditions, self.test_noise, self.test_rooms)
+        self._datasets: dict[str, SpeechDataset] = {}
+        self._sampler: BucketSampler | None = None
+        if val is None and not val_takes:  # without a loader of its own Lightning does not validate
+            self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]
+
+    def _check(self) -> None:
+        (least, most), (shortest, longest) = self.concat, self.gap_s
+        rules = {
+            "train": (self.train is not None or self.test is not None, "given, or test"),
+            "sample_rate": (self.sample_rate > 0, "> 0"),
+            "takes": (self.takes is None or self.takes >= 1, ">= 1 or None"),
+            "val_takes": (self.val_takes == 0 or (self.val_takes > 0 and self.val is None), ">= 0, and 0 with val"),
+            "concat": (1 <= least <= most, "(least, most) with 1 <= least <= most"),
+            "gap_s": (0 <= shortest <= longest < math.inf, "(low, high) with 0 <= low <= high"),
+            "passes": (self.passes >= 1, ">= 1"),
+            "test_strings": (self.test_strings is None or self.test_strings >= 1, ">= 1 or None"),
+            "batch_size": (self.batch_size >= 1, ">= 1"),
+            "num_workers": (self.num_workers >= 0, ">= 0"),
+            "transport": (self.transport in ("int16", "float32"), "int16 or float32"),
+            "cache_mb": (self.cache_mb >= 0, ">= 0"),
+        }
+        for name, (holds, constraint) in rules.items():
+            if not holds:
+                raise ValueError(f"SpeechDataModule: {name} must be {constraint}, got {getattr(self, name)!r}")
+
+    # What there is.
+
+    @property
+    def train_utterances(self) -> list[Utterance]:
+        """Recordings to train on that can be read."""
+        return self._dataset("train").utterances
+
+    @property
+    def val_utterances(self) -> list[Utterance]:
+        """Recordings held out to validate on that can be read."""
+        return self._dataset("val").utterances
+
+    @property
+    def test_utterances(self) -> list[Utterance]:
+        """Recordings to test on that can be read."""
+        return self._dataset("test").utterances
+
+    @property
+    def texts(self) -> list[str]:
+        """Transcripts of the training recordings, to build a vocabulary from."""
+        return [utterance.text for utterance in self.train_utterances]
+
+    @property
+    def test_names(self) -> list[str]:
+        """Names of the test conditions, in the order of the test loaders."""
+        return list(self.test_conditions)
+
+    def setup(self, stage: str = "") -> None:
+        """Read manifests, split, look at every file, compare train and test; once, whatever the stage."""
+        if self._datasets:
+            return
+        sides = self._split()
+        _check_transcripts(sides)
+        room = int(self.cache_mb * 1e6)
+        recordings: dict[str, list[Recording]] = {}
+        problems: list[str] = []
+        for side, utterances in sides.items():
+            recordings[side], wrong = scan(
+                utterances, sample_rate=self.sample_rate, transport=self.transport, cache_bytes=room
+            )
+            room -= sum(r.samples.nbytes for r in recordings[side] if r.samples is not None)
+            problems += wrong
+            if utterances and not recordings[side]:
+                raise ValueError(f"{side}: none of {len(utterances)} files can be used: {shorten(wrong, '; ')}")
+        if problems:
+            total = sum(map(len, sides.values()))
+            rank_zero_warn(f"{len(problems)} of {total} recordings are left out: {shorten(problems, '; ')}")
+        check_recordings(recordings["train"] + recordings["val"], recordings["test"])
+        test_banks = [self.test_noise, self.test_rooms, *self.test_conditions.values()]
+        check_banks(banks_of([self.policy, self.noise, self.rooms]), banks_of(test_banks))
+        self._datasets = {
+            side: SpeechDataset(found, sample_rate=self.sample_rate, transport=self.transport)
+            for side, found in recordings.items()
+        }
+        self.save_hyperparameters(self._arguments(), logger=False)
+
+    def _split(self) -> dict[str, list[Utterance]]:
+        train = self._read(self.train)
+        same = self.test is None or (self.train is not None and Path(self.test).resolve() == Path(self.train).resolve())
+        named = self.train_speakers is not None or self.test_speakers is not None
+        if same and (named or self.test is not None):
+            train, test = split_speakers(train, self.train_speakers, self.test_speakers)
+        else:
+            test = self._read(None if same else self.test)
+            if self.train_speakers is not None:
+                train = only_speakers(train, set(self.train_speakers), "train")
+            if self.test_speakers is not None:
+                test = only_speakers(test, set(self.test_speakers), "test")
+        train, val = hold_out_takes(train, takes=self.takes, val_takes=self.val_takes)
+        return {"train": train, "val": self._read(self.val) or val, "test": test}
+
+    def _read(self, source: str | Path | None) -> list[Utterance]:
+        if source is None:
+            return []
+        return read_manifest(source, self.pattern if Path(source).is_dir() else None)
+
+    def _dataset(self, side: str) -> SpeechDataset:
+        self.setup()
+        return self._datasets[side]
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain data: objects in hyper-parameters break checkpoints."""
+        arguments = {name: getattr(self, name) for name in inspect.signature(SpeechDataModule).parameters}
+        arguments["test_conditions"] = {name: plain(value) for name, value in self.test_conditions.items()}
+        return {name: str(v) if isinstance(v, Path) else plain(v) for name, v in arguments.items()}
+
+    # Batches.
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Return the loader of the training strings, planned anew each epoch."""
+        utterances = self.train_utterances
+        if not utterances:
+            raise ValueError("SpeechDataModule: train must be given to train, got None")
+
+        def plan(epoch: int) -> list[Joined]:
+            return self._strings(utterances, passes=self.passes, seed=self.seed, epoch=epoch)
+
+        loader = self._loader("train", plan, shuffle=True, persistent=self.persistent_workers)
+        self._sampler = loader.sampler  # type: ignore[assignment]
+        return loader
+
+    def val_dataloader(self) -> ResumableLoader:
+        """Return the loader of the validation strings, always the same ones."""
+        strings = self._strings(self.val_utterances)
+        return self._loader("val", lambda _: strings, persistent=self.persistent_workers)
+
+    def test_dataloader(self) -> list[ResumableLoader]:
+        """Return a loader for each condition of ``test_names``: the same strings, always the same ones."""
+        utterances = self.test_utterances
+        if not utterances:
+            raise ValueError("SpeechDataModule: test or test_speakers must be given to test, got None")
+        strings = self._strings(utterances)
+        if self.test_strings is not None:
+            passes = math.ceil(self.test_strings / len(strings))
+            strings = self._strings(utterances, passes=passes)[: self.test_strings]
+        return [self._loader("test", lambda _: strings) for _ in self.test_conditions]
+
+    def _strings(
+        self, utterances: Sequence[Utterance], *, passes: int = 1, seed: int = EVALUATION_SEED, epoch: int = 0
+    ) -> list[Joined]:
+        return plan_strings(utterances, concat=self.concat, gap_s=self.gap_s, passes=passes, seed=seed, epoch=epoch)
+
+    def _loader(
+        self, side: str, plan: Callable[[int], list[Joined]], *, shuffle: bool = False, persistent: bool = False
+    ) -> ResumableLoader:
+        ranks = (self.trainer.distributed_sampler_kwargs if self.trainer else None) or {"num_replicas": 1, "rank": 0}
+        sampler = BucketSampler(plan, self.batch_size, shuffle=shuffle, seed=self.seed, **ranks)
+        workers: dict[str, Any] = {}
+        if self.num_workers:
+            workers = {"persistent_workers": persistent, "prefetch_factor": self.prefetch_factor}
+        return ResumableLoader(
+            self._dataset(side),
+            batch_size=None,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory and torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.seed),  # otherwise torch's global one is drawn from
+            **workers,
+        )
+
+    # Augmentation.
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Decide on the host what is done to the batch; the decisions travel with it."""
+        policy = self._policy_now(dataloader_idx)
+        if policy is not None:
+            seed, epoch = EVALUATION_SEED, 0
+            if self._sampler is not None and self.trainer is not None and self.trainer.training:
+                seed, epoch = self.seed, self._sampler.epoch
+            batch["draws"] = policy.sample(Rng.from_ids(seed=seed, epoch=epoch, ids=batch["id"]))
+        return batch
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Do on the device what was decided."""
+        if batch["waveform"].dtype == torch.int16:
+            batch["waveform"] = batch["waveform"].float() / 32768.0
+        draws, policy = batch.pop("draws", None), self._policy_now(dataloader_idx)
+        if policy is not None and draws is not None:
+            batch["waveform"], batch["lengths"] = policy(
+                batch["waveform"], batch["lengths"], draws, sample_rate=self.sample_rate
+            )
+        return batch
+
+    def _policy_now(self, dataloader_idx: int) -> Transform | None:
+        if self.trainer is None:
+            return None
+        if self.trainer.training:
+            return self.policy
+        return list(self.test_conditions.values())[dataloader_idx] if self.trainer.testing else None
+
+
+def _check_transcripts(sides: dict[str, list[Utterance]]) -> None:
+    for side, utterances in sides.items():
+        mute = [utterance.id for utterance in utterances if not utterance.text.strip()]
+        if mute:
+            raise ValueError(f"{side}: {len(mute)} of {len(utterances)} utterances have no transcript: {shorten(mute)}")

@@ -1,0 +1,273 @@
+"""Time: resampling by any ratio, stretching at constant pitch, shifting; every row by its own amount.
+
+Positions and lengths are float64: float32 positions would lose all but 38 dB after 15 s.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from speechaug.functional.level import per_row, valid_mask
+from speechaug.functional.room import good_size
+
+# Resampling is a non-uniform FFT: a spectrum on a grid twice as fine, read between the grid points with a short kernel
+# exp(beta * (sqrt(1 - t^2) - 1)) of Barnett, Magland and af Klinteberg (2019), undone in the spectrum beforehand.
+_TAPS = 6
+_BETA = 0.97 * math.pi * 0.75 * _TAPS
+_NODES = tuple(zip(*(side.tolist() for side in np.polynomial.legendre.leggauss(20)), strict=True))
+_EDGE = 0.96  # of the lower of the two Nyquist frequencies; there the low-pass halves the amplitude
+_SLOPE = 0.0108  # standard deviation of its Gaussian transition: 80 dB down at 1.0, 1e-4 off at 0.92
+_LEAD = 4
+_TAIL = 1_024  # silence that catches the ringing: 140 dB down after 170 samples, times the factor above 1
+
+# Stretching: frames of 40 ms every 10 ms.
+_OVERLAP = 4
+_DOUBT = 0.1  # a bin whose neighbours disagree more than this is made softer instead of being normalised
+_ONSET = 4.0  # a rise of energy by this factor within a frame's advance is a new sound, with its own phases
+_TINY = 1e-18
+
+
+def scaled_lengths(lengths: Tensor, factor: Tensor) -> Tensor:
+    """Lengths after a change of speed: ``len / factor`` in float64, halves to even, as Python's ``round``.
+
+    Args:
+        lengths: ``(B,)`` valid samples.
+        factor: ``(B,)``, above 1 is faster.
+
+    Example:
+        >>> scaled_lengths(torch.tensor([5, 16_000]), torch.tensor([2.0, 0.9], dtype=torch.float64)).tolist()
+        [2, 17778]
+    """
+    return torch.round(lengths.double() / factor.double()).long()
+
+
+def resample(x: Tensor, lengths: Tensor, factor: Tensor, width: int) -> Tensor:
+    """Play each row at its own speed: pitch and tempo change together, as on a tape.
+
+    Each row is low-passed below both Nyquist frequencies (flat to 0.92 of the lower one, nothing left at 1.0), then
+    read at the positions ``n * factor``. Errors lie 100 dB below the signal, at any ratio; a factor of 1 is exact.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
+        lengths: ``(B,)`` valid samples.
+        factor: ``(B,)`` in [0.25, 4], above 1 is faster.
+        width: samples of the output; what is longer is cut.
+
+    Returns:
+        ``(B, ..., width)``, zero beyond :func:`scaled_lengths`. Gradients reach ``x``.
+
+    Source:
+        Barnett, Magland and af Klinteberg, "A parallel nonuniform fast Fourier transform library based on an
+        exponential of semicircle kernel", SIAM J. Sci. Comput. 2019.
+
+    Example:
+        >>> x = torch.tensor([[0.0, 1.0, 0.0, -1.0]]).repeat(1, 1_000)
+        >>> y = resample(x, torch.tensor([4_000]), torch.tensor([0.5]), 8_000)
+        >>> bool(torch.isclose(y[0, 4_001], torch.tensor(0.5).sqrt(), atol=1e-4))
+        True
+    """
+    if x.numel() == 0 or width == 0:
+        return x.new_zeros(*x.shape[:-1], width)
+    signal, factor = x.reshape(x.shape[0], -1, x.shape[-1]), factor.double()
+    rows = max(1, _budget(x, 1 << 22) // (2 * signal.shape[1] * signal.shape[2]))
+    parts = [
+        _resample_rows(signal[start : start + rows], factor[start : start + rows], width)
+        for start in range(0, x.shape[0], rows)
+    ]
+    y = torch.cat(parts).reshape(*x.shape[:-1], width)
+    y = torch.where(per_row(factor, x) == 1.0, pad(x, (0, width - x.shape[-1])), y)
+    return torch.where(valid_mask(y, scaled_lengths(lengths, factor)), y, 0.0)
+
+
+def time_stretch(x: Tensor, lengths: Tensor, rate: Tensor, width: int, sample_rate: int) -> Tensor:
+    """Make each row faster or slower and keep its pitch, with a phase vocoder that keeps onsets.
+
+    Frames of 40 ms are laid down every 10 ms. Each frame is turned, bin by bin, so that what came 10 ms before it in
+    the input fits what was laid down last (least squares over a bin and its neighbours: the bins of one partial stay
+    together). A bin that has just become louder keeps its own phases: clicks stay clicks. All channels of a row are
+    turned alike, so level and time differences between microphones stay. A rate of 1 is exact.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
+        lengths: ``(B,)`` valid samples.
+        rate: ``(B,)`` in [0.25, 4], above 1 is faster.
+        width: samples of the output; what is longer is cut.
+        sample_rate: in Hz.
+
+    Returns:
+        ``(B, ..., width)``, zero beyond :func:`scaled_lengths`. Gradients reach ``x``.
+
+    Source:
+        Laroche and Dolson, "Improved phase vocoder time-scale modification of audio", IEEE Trans. Speech Audio
+        Process. 1999; phases from two frames one synthesis step apart: Puckette, "Phase-locked vocoder", 1995.
+
+    Example:
+        >>> x = torch.sin(torch.arange(8_000) * 0.2)[None]
+        >>> y = time_stretch(x, torch.tensor([8_000]), torch.tensor([0.8]), 10_000, 16_000)
+        >>> int(torch.fft.rfft(y).abs().argmax()), round(0.2 * 10_000 / (2 * 3.14159265))
+        (318, 318)
+    """
+    if x.numel() == 0 or width == 0:
+        return x.new_zeros(*x.shape[:-1], width)
+    signal, rate = x.reshape(x.shape[0], -1, x.shape[-1]), rate.double()
+    y = _vocode(signal, lengths, rate, width, max(1, round(sample_rate / 100))).reshape(*x.shape[:-1], width)
+    y = torch.where(per_row(rate, x) == 1.0, pad(x, (0, width - x.shape[-1])), y)
+    return torch.where(valid_mask(y, scaled_lengths(lengths, rate)), y, 0.0)
+
+
+def time_shift(x: Tensor, lengths: Tensor, shift: Tensor) -> Tensor:
+    """Move each row later (or earlier, where negative) and keep its length; what leaves the valid part is lost.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
+        lengths: ``(B,)`` valid samples.
+        shift: ``(B,)`` in samples, rounded, halves to even.
+
+    Returns:
+        The shape of ``x``, zero where nothing came from. Gradients reach ``x``.
+
+    Example:
+        >>> time_shift(torch.tensor([[1.0, 2.0, 3.0, 0.0]]), torch.tensor([3]), torch.tensor([1.0]))
+        tensor([[0., 1., 2., 0.]])
+    """
+    if x.numel() == 0:
+        return x.clone()
+    signal = x.reshape(x.shape[0], -1, x.shape[-1])
+    source = torch.arange(x.shape[-1], device=x.device) - torch.round(shift.double()).long()[:, None]
+    kept = (source >= 0) & (source < lengths[:, None])
+    y = _take(signal, source.clamp(0, x.shape[-1] - 1))
+    return torch.where(kept[:, None] & valid_mask(signal, lengths), y, 0.0).reshape(x.shape)
+
+
+def _budget(x: Tensor, samples: int) -> int:
+    """How many samples to handle at once: what the caches of a CPU hold, more where launching is what costs."""
+    return samples if x.device.type == "cpu" else 16 * samples
+
+
+def _take(x: Tensor, index: Tensor) -> Tensor:
+    """Samples ``index`` ``(B, N)`` of ``x`` ``(B, C, T)``, every channel alike; much faster than ``gather``."""
+    starts = torch.arange(x.shape[0] * x.shape[1], device=x.device).view(x.shape[0], x.shape[1], 1) * x.shape[2]
+    return x.reshape(-1).index_select(0, (starts + index[:, None]).view(-1)).view(*x.shape[:2], -1)
+
+
+def _resample_rows(x: Tensor, factor: Tensor, width: int) -> Tensor:
+    """Resample some rows ``(B, C, T)``, a block of columns at a time."""
+    fine = _oversample(x, factor)
+    columns = max(1_024, _budget(x, 1 << 17) // (x.shape[0] * x.shape[1]))
+    parts = []
+    for start in range(0, width, columns):
+        n = torch.arange(start, min(start + columns, width), dtype=torch.float64, device=x.device)
+        # beyond the end nothing is kept, only the index must exist
+        position = (n * (2.0 * factor)[:, None]).clamp(max=2.0 * x.shape[-1]) + 2.0 * _LEAD
+        parts.append(_interpolate(fine, position))
+    return torch.cat(parts, dim=-1)
+
+
+def _oversample(x: Tensor, factor: Tensor) -> Tensor:
+    """Low-pass for the factors, double the rate and boost what :func:`_interpolate` weakens; starts ``_LEAD`` early."""
+    size = good_size(x.shape[-1] + _LEAD + _TAIL)
+    spectrum = torch.fft.rfft(pad(x, (_LEAD, size - _LEAD - x.shape[-1])))
+    nyquists = torch.arange(size // 2 + 1, dtype=x.dtype, device=x.device) * (2.0 / size)
+    damping = torch.zeros_like(nyquists)
+    for node, weight in _NODES[: len(_NODES) // 2]:  # the kernel's Fourier transform, by quadrature of one half
+        height = _TAPS * weight * math.exp(_BETA * (math.sqrt(1.0 - node * node) - 1.0))
+        damping += height * torch.cos((0.25 * math.pi * _TAPS * node) * nyquists)
+    distance = nyquists * factor.clamp(min=1.0).to(x.dtype)[:, None] - _EDGE
+    response = torch.special.erfc(distance / (_SLOPE * math.sqrt(2.0))) / damping
+    return torch.fft.irfft(spectrum * response[:, None], n=2 * size)
+
+
+def _interpolate(fine: Tensor, position: Tensor) -> Tensor:
+    """Values of ``fine`` ``(B, C, T)`` at ``position`` ``(B, N)``, each from the ``_TAPS`` samples around it."""
+    base = position.long()
+    fraction = (position - base).to(fine.dtype)
+    y = fine.new_zeros(*fine.shape[:2], position.shape[1])
+    for tap in range(1 - _TAPS // 2, 1 + _TAPS // 2):
+        distance = fraction - tap
+        weight = distance.square_().mul_(-((2.0 / _TAPS) ** 2)).add_(1.0).clamp_(min=0.0).sqrt_()
+        weight = weight.mul_(_BETA).sub_(_BETA).exp_()
+        y = torch.addcmul(y, _take(fine, base + tap), weight[:, None])
+    return y
+
+
+def _vocode(x: Tensor, lengths: Tensor, rate: Tensor, width: int, hop: int) -> Tensor:
+    """Stretch ``(B, C, T)`` to ``width``: as many frames at a time as fit, the state carried from one to the next."""
+    size = _OVERLAP * hop
+    scale = x.detach().abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-30)  # products of spectra stay in range
+    # a frame may start half its size early, its predecessor a hop before that, and both may lie beyond the end
+    padded = pad(x / scale, (size // 2 + hop, 2 * size))
+    window = torch.hann_window(size, dtype=x.dtype, device=x.device)
+    frames = (width + size // 2 - 2) // hop + 1
+    step = max(1, _budget(x, 1 << 19) // (x.shape[0] * x.shape[1] * size))
+    last = x.new_zeros(*x.shape[:2], 1, size // 2 + 1, dtype=x.dtype.to_complex())
+    turn = torch.stack((torch.ones_like(x[:, 0, :1]), torch.zeros_like(x[:, 0, :1]))).expand(-1, -1, size // 2 + 3)
+    turn, sounds, covers = turn.flatten(1), [], []
+    early = late = x.new_zeros(())
+    for start in range(0, frames, step):
+        n = torch.arange(start, min(start + step, frames), dtype=torch.float64, device=x.device)
+        centre = torch.round(n * hop * rate[:, None]).clamp(max=x.shape[-1] + size // 2).long()
+        place = centre[..., None] + torch.arange(size + hop, device=x.device)
+        segment = _take(padded, place.flatten(1)).view(*x.shape[:2], -1, size + hop)
+        spectrum, before = (torch.fft.rfft(part * window) for part in (segment[..., hop:], segment[..., :size]))
+        previous, last = torch.cat((last, spectrum[:, :, :-1]), dim=2), spectrum[:, :, -1:]
+        turns, turn = _turns(previous, before, spectrum, turn)
+        sound, early = _overlap_add(torch.fft.irfft(spectrum * turns[:, None], n=size) * window, early)
+        index = torch.arange(size, dtype=x.dtype, device=x.device) - size // 2
+        inside = (index >= -centre[..., None].to(x.dtype)) & (index < (lengths[:, None] - centre)[..., None].to(x.dtype))
+        cover, late = _overlap_add(window.square() * inside, late)
+        sounds.append(sound)
+        covers.append(cover)
+    y, cover = (torch.cat(parts, dim=-1)[..., size // 2 : size // 2 + width] for parts in ((*sounds, early.flatten(-2)), (*covers, late.flatten(-2))))
+    return y / cover.clamp(min=0.1)[:, None] * scale
+
+
+def _turns(previous: Tensor, before: Tensor, spectrum: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
+    """Phasors ``(B, N, K)`` that make each frame follow the one before.
+
+    ``before`` is what the input holds one hop before the frame, ``previous`` what was laid down there, not yet turned.
+    ``turn`` is the last one of the frames before: real and imaginary parts ``(2, B * (K + 2))``, the rows one after
+    the other with two empty bins between them, so that smoothing does not mix them.
+    """
+    advance = pad((previous * before.conj()).mean(dim=1), (0, 2))
+    real, imag = advance.real.transpose(0, 1).flatten(1), advance.imag.transpose(0, 1).flatten(1)
+    onset = pad((_power(spectrum) - _ONSET * _power(before)).mean(dim=1).clamp(min=0.0) + _TINY, (0, 2))
+    onset = onset.transpose(0, 1).flatten(1)
+    doubt = _DOUBT**2 * _smooth(real.square() + imag.square() + onset.square()) + _TINY**2
+    turns = []
+    for n in range(real.shape[0]):
+        wish_real = torch.addcmul(onset[n], real[n], turn[0]).addcmul_(imag[n], turn[1], value=-1)
+        wish_imag = (real[n] * turn[1]).addcmul_(imag[n], turn[0])
+        wish = _smooth(torch.stack((wish_real, wish_imag)))
+        turn = wish * torch.addcmul(doubt[n], wish[0], wish[0]).addcmul_(wish[1], wish[1]).rsqrt_()
+        turns.append(turn)
+    together = torch.stack(turns).unflatten(-1, (advance.shape[0], -1))[..., :-2]
+    return torch.complex(together[:, 0], together[:, 1]).transpose(0, 1), turn
+
+
+def _power(z: Tensor) -> Tensor:
+    return z.real.square() + z.imag.square()
+
+
+def _smooth(z: Tensor) -> Tensor:
+    """Sum over the last axis with weights 1, 2, 3, 2, 1: a box of three, twice."""
+    z = pad(z, (2, 2))
+    z = (z[..., 2:] + z[..., 1:-1]).add_(z[..., :-2])
+    return (z[..., 2:] + z[..., 1:-1]).add_(z[..., :-2])
+
+
+def _overlap_add(frames: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay frames ``(..., N, size)`` down every ``size / _OVERLAP`` samples, onto what was left over before.
+
+    Returns what is complete, ``(..., N * hop)``, and what the next frames still lie on.
+    """
+    quarters = frames.unflatten(-1, (_OVERLAP, -1))
+    laid = pad(quarters[..., 0, :], (0, 0, 0, _OVERLAP - 1))
+    for part in range(1, _OVERLAP):
+        laid[..., part : part + frames.shape[-2], :] += quarters[..., part, :]
+    laid[..., : _OVERLAP - 1, :] += carry
+    return laid[..., : frames.shape[-2], :].flatten(-2), laid[..., frames.shape[-2] :, :]

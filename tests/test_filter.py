@@ -1,0 +1,131 @@
+"""Filters against SciPy, each row with its own cut-off."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal
+
+import speechaug as sa
+from speechaug.functional import filter as filters
+from speechaug.functional.level import valid_mask
+
+RATE = 16_000
+CUTOFFS = torch.tensor([20.0, 500.0, 2_000.0, 4_000.0, 7_500.0, 7_999.9], dtype=torch.float64)
+
+
+def batch(dtype: torch.dtype, width: int = 7_013) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([width, width - 1, 300, 64, 1, width])
+    x = torch.from_numpy(np.random.default_rng(8).standard_normal((6, 2, width))).to(dtype)
+    return x * valid_mask(x, lengths), lengths
+
+
+def expected(x: torch.Tensor, lengths: torch.Tensor, cutoffs: torch.Tensor, order: int, kind: str) -> np.ndarray:
+    """The recursion, in double precision, cut at the lengths."""
+    y = np.zeros(x.shape)
+    for row, (length, cutoff) in enumerate(zip(lengths.tolist(), cutoffs.tolist(), strict=True)):
+        sections = signal.butter(order, cutoff, kind, fs=RATE, output="sos")
+        y[row, :, :length] = signal.sosfilt(sections, x[row, :, :length].double().numpy())
+    return y
+
+
+@pytest.mark.parametrize("order", [2, 4, 6, 8])
+@pytest.mark.parametrize("kind", ["low", "high"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 3e-6)])
+def test_equals_scipy(order: int, kind: str, dtype: torch.dtype, tolerance: float) -> None:
+    x, lengths = batch(dtype)
+    run = filters.lowpass if kind == "low" else filters.highpass
+    y = run(x, lengths, CUTOFFS, RATE, order)
+    target = expected(x, lengths, CUTOFFS, order, kind)
+    assert y.dtype == dtype
+    assert np.abs(y.double().numpy() - target).max() < tolerance * max(np.abs(target).max(), 1.0)
+
+
+def test_bandpass_equals_scipy() -> None:
+    x, lengths = batch(torch.float64)
+    low, high = torch.linspace(50.0, 400.0, 6).double(), torch.linspace(3_000.0, 7_000.0, 6).double()
+    y = filters.bandpass(x, lengths, low, high, RATE, order=4)
+    between = torch.from_numpy(expected(x, lengths, low, 4, "high"))
+    assert np.abs(y.numpy() - expected(between, lengths, high, 4, "low")).max() < 1e-9
+
+
+def test_tones_are_kept_or_killed() -> None:
+    time = torch.arange(RATE) / RATE
+    for frequency, kept in [(200.0, True), (7_000.0, False)]:
+        tone = torch.sin(2.0 * torch.pi * frequency * time)[None]
+        y = filters.lowpass(tone, torch.tensor([RATE]), torch.tensor([1_500.0]), RATE, order=4)
+        peak = float(y[0, RATE // 2 :].abs().max())
+        assert (abs(peak - 1.0) < 0.01) if kept else (peak < 0.002)
+    half = filters.lowpass(torch.sin(2.0 * torch.pi * 1_500.0 * time)[None], torch.tensor([RATE]), torch.tensor([1_500.0]), RATE)
+    assert abs(float(half[0, RATE // 2 :].square().mean()) - 0.25) < 1e-3
+
+
+def test_at_nyquist_the_row_is_unchanged() -> None:
+    x, lengths = batch(torch.float32)
+    cutoffs = torch.tensor([8_000.0, 9_000.0, 1e9, 8_000.0, 8_000.0, 8_000.0])
+    for run in (filters.lowpass, filters.highpass):
+        assert torch.equal(run(x, lengths, cutoffs, RATE), x)
+    assert torch.equal(filters.bandpass(x, lengths, cutoffs, cutoffs + 1.0, RATE), x)
+
+
+def test_long_rows_stay_exact() -> None:
+    x = torch.from_numpy(np.random.default_rng(1).standard_normal((1, 200_000))).float()
+    lengths, cutoff = torch.tensor([200_000]), torch.tensor([30.0], dtype=torch.float64)
+    y = filters.highpass(x + 0.5, lengths, cutoff, RATE)
+    target = signal.sosfilt(signal.butter(2, 30.0, "high", fs=RATE, output="sos"), (x + 0.5).double().numpy())
+    assert np.abs(y.double().numpy() - target).max() < 1e-5
+
+
+def test_row_alone_is_row_in_batch() -> None:
+    x, lengths = batch(torch.float32)
+    y = filters.bandpass(x, lengths, CUTOFFS / 100.0, CUTOFFS, RATE)
+    for row, length in enumerate(lengths.tolist()):
+        one = slice(row, row + 1)
+        alone = filters.bandpass(x[one, :, :length], lengths[one], CUTOFFS[one] / 100.0, CUTOFFS[one], RATE)
+        assert torch.allclose(alone, y[one, :, :length], atol=1e-5)
+        assert not y[row, :, length:].any()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0), (2, 1), (2, 3, 64), (2, 65)])
+def test_degenerate_input(shape: tuple[int, ...]) -> None:
+    lengths = torch.arange(shape[0]).clamp(max=shape[-1])
+    for value in (0.0, 1.0):
+        for cutoff in (0.0, 100.0, 7_999.999, 8_000.0):
+            x = torch.full(shape, value) * valid_mask(torch.zeros(shape), lengths)
+            for run in (filters.lowpass, filters.highpass):
+                y = run(x, lengths, torch.full(shape[:1], cutoff), RATE, 8)
+                assert y.shape == shape
+                assert torch.isfinite(y).all()
+                assert value != 0.0 or not y.any()
+
+
+def test_transforms_use_each_rows_cutoff() -> None:
+    x, lengths = batch(torch.float64)
+    rng = sa.Rng.from_ids(seed=5, epoch=0, ids=[str(row) for row in range(6)])
+    for transform, kind in [(sa.LowPass(order=4), "low"), (sa.HighPass(order=4), "high")]:
+        draws = transform.sample(rng)
+        cutoffs = torch.from_numpy(draws.values["cutoff_hz"])
+        assert cutoffs.unique().numel() == 6
+        y, y_lengths = transform(x, lengths, draws, sample_rate=RATE)
+        assert np.abs(y.numpy() - expected(x, lengths, cutoffs, 4, kind)).max() < 1e-9
+        assert torch.equal(y_lengths, lengths)
+
+
+def test_cutoffs_are_log_uniform() -> None:
+    drawn = sa.HighPass(cutoff_hz=(50.0, 800.0)).draw(sa.Rng.from_ids(seed=1, epoch=0, ids=list("ab") * 2_000))
+    octaves = np.log2(drawn["cutoff_hz"] / 50.0)
+    assert 0.0 <= octaves.min() < octaves.max() <= 4.0
+    counts, _ = np.histogram(octaves, bins=4, range=(0.0, 4.0))
+    assert np.abs(counts - 1_000).max() < 5.0 * np.sqrt(1_000)
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"LowPass: order must be one of \(2, 4, 6, 8\), got 3"):
+        sa.LowPass(order=3)
+    with pytest.raises(ValueError, match="BandPass: low_hz must be below high_hz"):
+        sa.BandPass(low_hz=(200.0, 3_500.0))
+    with pytest.raises(ValueError, match="HighPass: cutoff_hz must be positive"):
+        sa.HighPass(cutoff_hz=(0.0, 100.0))
+    with pytest.raises(ValueError, match="order must be"):
+        filters.lowpass(torch.ones(1, 4), torch.tensor([4]), torch.tensor([100.0]), RATE, order=5)

@@ -1,0 +1,79 @@
+"""The random streams: known answers, independence of everything but their keys, distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import speechaug as sa
+from speechaug.rng import philox4x32
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [
+        ([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            [0xA4093822, 0x299F31D0],
+            "d16cfe09 94fdcceb 5001e420 24126ea1",
+        ),
+    ],
+)
+def test_known_answers_of_random123(counter, key, expected):
+    words = philox4x32(np.array(counter, np.uint32), np.array(key, np.uint32))
+    assert " ".join(f"{word:08x}" for word in words) == expected
+
+
+def test_a_stream_is_its_own_whatever_stands_beside_it():
+    names = [f"utt-{i}" for i in range(20)]
+    whole = sa.Rng.from_ids(seed=3, epoch=1, ids=names)
+    drawn = [whole.uniform(), whole.uniform(size=3), whole.key(), whole.integers(9), whole.choice([1.0, 2.0])]
+    for row in (0, 7, 19):
+        alone = sa.Rng.from_ids(seed=3, epoch=1, ids=[names[row]])
+        again = [alone.uniform(), alone.uniform(size=3), alone.key(), alone.integers(9), alone.choice([1.0, 2.0])]
+        assert all(np.array_equal(a[row : row + 1], b) for a, b in zip(drawn, again, strict=True))
+
+
+def test_seed_epoch_id_place_and_occurrence_all_matter():
+    def first(**changed):
+        arguments = {"seed": 1, "epoch": 2, "ids": ["a"], **changed}
+        return sa.Rng.from_ids(**arguments).uniform()[-1]
+
+    rng = sa.Rng.from_ids(seed=1, epoch=2, ids=["a"])
+    values = [
+        first(),
+        first(seed=2),
+        first(epoch=3),
+        first(ids=["b"]),
+        first(ids=["a", "a"]),
+        rng.fork("x").uniform()[0],
+    ]
+    values += [rng.fork("x").fork("y").uniform()[0], rng.fork("xy").uniform()[0]]
+    assert len(set(values)) == len(values)
+
+
+def test_ids_that_only_read_alike_differ():
+    pairs = [(1, "23"), (12, "3")]
+    drawn = {sa.Rng.from_ids(seed=seed, epoch=0, ids=[name]).uniform()[0] for seed, name in pairs}
+    assert len(drawn) == 2
+
+
+def test_distributions():
+    rng = sa.Rng.from_ids(seed=0, epoch=0, ids=[str(i) for i in range(4_000)])
+    from scipy import stats
+
+    assert stats.kstest(rng.uniform(), "uniform").pvalue > 0.01
+    assert stats.kstest(np.log(rng.log_uniform(0.5, 2.0)), stats.uniform(np.log(0.5), np.log(4.0)).cdf).pvalue > 0.01
+    assert stats.chisquare(np.bincount(rng.integers(7), minlength=7)).pvalue > 0.01
+    weights = np.array([1.0, 0.0, 3.0])
+    counts = np.bincount(rng.choice(weights), minlength=3)
+    assert counts[1] == 0
+    assert stats.chisquare(counts[[0, 2]], 4_000 * weights[[0, 2]] / 4).pvalue > 0.01
+    assert abs(np.corrcoef(rng.uniform(), rng.uniform())[0, 1]) < 0.05
+
+
+def test_one_text_is_not_a_list_of_ids():
+    with pytest.raises(TypeError, match="ids must be a list"):
+        sa.Rng.from_ids(seed=0, epoch=0, ids="utt-1")
