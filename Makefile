@@ -12,9 +12,8 @@ help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "speechaug needs Python 3.10 or newer, \
-	$(PYTHON) is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2])'
-	@test -x $(PY) || { echo "Making the environment $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "speechaug needs Python 3.10 or newer: PYTHON=...")'
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "Making the environment $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing speechaug and what it needs into $(VENV) (the first time this takes minutes: torch is large)"
 	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@

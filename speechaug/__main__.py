@@ -37,7 +37,7 @@ def build_parser() -> Any:
     train_parser.add_argument("--config", action="config", help="YAML file with any of these options")
     train_parser.add_function_arguments(train, as_group=False, skip={"data", "model"})
     train_parser.add_class_arguments(SpeechDataModule, "data")
-    train_parser.add_class_arguments(SpeechRecognizer, "model", skip={"vocabulary", "sample_rate"})
+    train_parser.add_class_arguments(SpeechRecognizer, "model", skip={"vocabulary", "sample_rate"}, instantiate=False)
     commands.add_subcommand("demo", demo_parser, help="train without and with augmentation, write a report")
     commands.add_subcommand("train", train_parser, help="train and test a recognizer on your data")
     list_parser = ArgumentParser()

@@ -173,7 +173,7 @@ class OneOf(_Sequence):
 
     Example:
         >>> import speechaug as sa
-        >>> policy = sa.OneOf([sa.Gain(), sa.Polarity()], weights=(3.0, 1.0))
+        >>> policy = sa.OneOf([sa.Gain(), sa.Polarity(p=1.0)], weights=(3.0, 1.0))
         >>> draws = policy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=[str(i) for i in range(1000)]))
         >>> draws.members["Gain"].count + draws.members["Polarity"].count
         1000
@@ -218,7 +218,7 @@ class SomeOf(_Sequence):
 
     Example:
         >>> import numpy as np, speechaug as sa
-        >>> policy = sa.SomeOf([sa.Gain(), sa.Polarity(), sa.TimeShift()], count=(2, 2))
+        >>> policy = sa.SomeOf([sa.Gain(), sa.Speed(), sa.TimeShift()], count=(2, 2))
         >>> draws = policy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a", "b"]))
         >>> np.sum([member.on for member in draws.members.values()], axis=0).tolist()
         [2, 2]

@@ -433,9 +433,17 @@ def test_missing_file_and_late_offset_are_left_out_too(tmp_path: Path) -> None:
     assert ["no such file" in problems[0], "before offset 1.0 s" in problems[1]] == [True, True]
 
 
+def test_a_file_that_disappears_later_is_named(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", noise(0), RATE)
+    data = dataset([Utterance("a", str(tmp_path / "a.wav"), "x")], cache_bytes=0)
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a\.wav: no such file"):
+        data[0]
+
+
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     spoil(tmp_path)
-    with pytest.raises(ValueError, match=r"train: none of 4 files can be used: .*0_ann_corrupt\.wav"):
+    with pytest.raises(ValueError, match=r"train: none of 4 recordings can be used: .*0_ann_corrupt\.wav"):
         SpeechDataModule(tmp_path, pattern=PATTERN, sample_rate=RATE).setup("fit")
 
 
@@ -635,6 +643,14 @@ def test_ranks_of_the_trainer_get_disjoint_batches(tree: Path) -> None:
     assert len(seen) == len(set(seen)) == 24
 
 
+def test_pickles_for_strategies_that_spawn(tree: Path) -> None:
+    data = module(tree, val_takes=1, policy=sa.Gain())
+    expected = collect(data.train_dataloader())
+    again = pickle.loads(pickle.dumps(data))
+    assert collect(again.train_dataloader()) == expected
+    assert again.policy == data.policy
+
+
 def test_test_strings_are_fixed_and_counted(tree: Path) -> None:
     def ids(**arguments: Any) -> list[str]:
         (loader,) = module(tree, concat=(1, 3), **arguments).test_dataloader()
@@ -788,7 +804,7 @@ class Save(Checkpoint):
 def fit(tree: Path, folder: Path, ckpt_path: Path | None = None, **arguments: Any) -> list[tuple[Any, ...]]:
     """Train on strings, with a checkpoint after every step and after every validation; returns what was received."""
     model = Recorder()
-    data = module(tree, concat=(1, 3), val_takes=1, policy=sa.Gain())
+    data = module(tree, concat=(1, 3), val_takes=1, policy=sa.Gain(), batch_size=3)
     run = trainer(folder, num_sanity_val_steps=0, enable_checkpointing=True, callbacks=[Save(folder)], **arguments)
     run.fit(model, datamodule=data, ckpt_path=ckpt_path)
     return model.seen["train"]

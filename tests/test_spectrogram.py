@@ -50,8 +50,9 @@ def test_frequency_stripes_have_the_papers_distribution() -> None:
 def test_time_stripes_have_the_papers_distribution() -> None:
     transform = sa.TimeMask(width_frames=(0, 30), count=1, max_fraction=0.2)
     lengths = torch.tensor([40, 400]).repeat_interleave(6_000)
-    y, _ = transform(torch.ones(12_000, 1, 400) * valid_mask(torch.ones(1, 1, 400), lengths), lengths, sample(transform, 12_000))
-    hidden = ((y[:, 0] == 0) & (torch.arange(400) < lengths[:, None])).numpy()
+    x = valid_mask(torch.ones(1, 1, 400), lengths).float()
+    y, _ = transform(x, lengths, sample(transform, 12_000))
+    hidden = (x != y)[:, 0].numpy()
     runs = np.array([stripe(row) for row in hidden])
     uniform_counts(runs[:6_000, 1], 0, 8)  # a fifth of 40 frames
     uniform_counts(runs[6_000:, 1], 0, 30)
@@ -132,7 +133,7 @@ def test_moments_go_where_the_frames_go() -> None:
         lengths = torch.tensor([200 - 9 * seed])
         frames = np.arange(int(lengths))
         y, _ = transform(ramp * valid_mask(ramp, lengths), lengths, draws)
-        moments = np.array([0.0, 7.0, 20.0, lengths - 1.0])
+        moments = np.array([0.0, 7.0, 20.0, int(lengths) - 1.0])
         moved = transform.warp_times(moments[None] / 100.0, lengths, draws, sample_rate=100.0)[0] * 100.0
         # Each frame of a ramp says where it came from; between two frames, at the kink, that is good to half a frame.
         found = np.interp(moments, y[0, 0, frames].numpy(), frames)
@@ -142,7 +143,7 @@ def test_moments_go_where_the_frames_go() -> None:
 
 def test_no_shift_is_the_identity() -> None:
     x = batch()
-    assert torch.allclose(warp.time_warp(x, LENGTHS, torch.rand(6, generator=torch.Generator().manual_seed(1)), torch.zeros(6), 80.0), x)
+    assert torch.allclose(warp.time_warp(x, LENGTHS, torch.linspace(0.0, 0.9, 6), torch.zeros(6), 80.0), x)
     none = torch.zeros(6, 2, dtype=torch.int64)
     assert torch.equal(mask.time_mask(x, LENGTHS, torch.full((6, 2), 0.5), none), x)
     assert torch.equal(mask.frequency_mask(x, LENGTHS, torch.full((6, 2), 0.5), none), x)

@@ -16,7 +16,7 @@ def check_recordings(train: Sequence[Recording], test: Sequence[Recording]) -> N
     """Refuse recordings that are on both sides.
 
     Only those of equal rate, channels and length can be the same, so few files are decoded. Digital silence tells
-    nothing and may be on both sides.
+    nothing and may be on both sides. A copy that was resampled, cut or compressed is not recognised.
 
     Args:
         train: to train and validate on.

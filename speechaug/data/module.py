@@ -183,20 +183,7 @@ class SpeechDataModule(LightningDataModule):
             return
         sides = self._split()
         _check_transcripts(sides)
-        room = int(self.cache_mb * 1e6)
-        recordings: dict[str, list[Recording]] = {}
-        problems: list[str] = []
-        for side, utterances in sides.items():
-            recordings[side], wrong = scan(
-                utterances, sample_rate=self.sample_rate, transport=self.transport, cache_bytes=room
-            )
-            room -= sum(r.samples.nbytes for r in recordings[side] if r.samples is not None)
-            problems += wrong
-            if utterances and not recordings[side]:
-                raise ValueError(f"{side}: none of {len(utterances)} files can be used: {shorten(wrong, '; ')}")
-        if problems:
-            total = sum(map(len, sides.values()))
-            rank_zero_warn(f"{len(problems)} of {total} recordings are left out: {shorten(problems, '; ')}")
+        recordings = self._scan(sides)
         check_recordings(recordings["train"] + recordings["val"], recordings["test"])
         test_banks = [self.test_noise, self.test_rooms, *self.test_conditions.values()]
         check_banks(banks_of([self.policy, self.noise, self.rooms]), banks_of(test_banks))
@@ -205,6 +192,22 @@ class SpeechDataModule(LightningDataModule):
             for side, found in recordings.items()
         }
         self.save_hyperparameters(self._arguments(), logger=False)
+
+    def _scan(self, sides: dict[str, list[Utterance]]) -> dict[str, list[Recording]]:
+        room = int(self.cache_mb * 1e6)
+        recordings: dict[str, list[Recording]] = {}
+        problems: list[str] = []
+        for side, utterances in sides.items():
+            found, wrong = scan(utterances, sample_rate=self.sample_rate, transport=self.transport, cache_bytes=room)
+            if utterances and not found:
+                raise ValueError(f"{side}: none of {len(utterances)} recordings can be used: {shorten(wrong, '; ')}")
+            room -= sum(recording.samples.nbytes for recording in found if recording.samples is not None)
+            recordings[side] = found
+            problems += wrong
+        if problems:
+            total = sum(map(len, sides.values()))
+            rank_zero_warn(f"{len(problems)} of {total} recordings are left out: {shorten(problems, '; ')}")
+        return recordings
 
     def _split(self) -> dict[str, list[Utterance]]:
         train = self._read(self.train)
@@ -240,14 +243,9 @@ class SpeechDataModule(LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the loader of the training strings, planned anew each epoch."""
-        utterances = self.train_utterances
-        if not utterances:
+        if not self.train_utterances:
             raise ValueError("SpeechDataModule: train must be given to train, got None")
-
-        def plan(epoch: int) -> list[Joined]:
-            return self._strings(utterances, passes=self.passes, seed=self.seed, epoch=epoch)
-
-        loader = self._loader("train", plan, shuffle=True, persistent=self.persistent_workers)
+        loader = self._loader("train", self._plan, shuffle=True, persistent=self.persistent_workers)
         self._sampler = loader.sampler  # type: ignore[assignment]
         return loader
 
@@ -266,6 +264,9 @@ class SpeechDataModule(LightningDataModule):
             passes = math.ceil(self.test_strings / len(strings))
             strings = self._strings(utterances, passes=passes)[: self.test_strings]
         return [self._loader("test", lambda _: strings) for _ in self.test_conditions]
+
+    def _plan(self, epoch: int) -> list[Joined]:
+        return self._strings(self.train_utterances, passes=self.passes, seed=self.seed, epoch=epoch)
 
     def _strings(
         self, utterances: Sequence[Utterance], *, passes: int = 1, seed: int = EVALUATION_SEED, epoch: int = 0

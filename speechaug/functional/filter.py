@@ -8,14 +8,13 @@ over samples: the result is that of the recursion, to rounding, at any cut-off.
 
 from __future__ import annotations
 
-import cmath
 import math
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from speechaug.functional.level import valid_mask
+from speechaug.functional.level import cut
 
 ORDERS = (2, 4, 6, 8)
 
@@ -78,9 +77,7 @@ def highpass(x: Tensor, lengths: Tensor, cutoff_hz: Tensor, sample_rate: int, or
     return _filter(x, lengths, cutoff_hz, sample_rate, order, "high")
 
 
-def bandpass(
-    x: Tensor, lengths: Tensor, low_hz: Tensor, high_hz: Tensor, sample_rate: int, order: int = 2
-) -> Tensor:
+def bandpass(x: Tensor, lengths: Tensor, low_hz: Tensor, high_hz: Tensor, sample_rate: int, order: int = 2) -> Tensor:
     """Keep what lies between two cut-offs: :func:`highpass` at ``low_hz``, then :func:`lowpass` at ``high_hz``.
 
     Args:
@@ -111,31 +108,26 @@ def _filter(
         return x.clone()
     passes = (cutoff_hz >= sample_rate / 2).reshape(-1, *[1] * (x.ndim - 1))
     y = _apply(x, _butterworth(cutoff_hz.double(), sample_rate, order, kind))
-    return torch.where(passes, x, torch.where(valid_mask(x, lengths), y, 0.0))
+    return torch.where(passes, x, cut(y, lengths))
 
 
-def _prototype(order: int, kind: str) -> tuple[float, tuple[complex, ...], tuple[complex, ...]]:
-    """The analog filter of cut-off 1 as a constant and partial fractions; poles of the upper half plane only."""
-    poles = [cmath.exp(1j * math.pi * (2 * k + order + 1) / (2 * order)) for k in range(order)]
-    upper, residues = poles[: order // 2], []
-    for pole in upper:
-        residue = 1.0 / math.prod((pole - other for other in poles if other != pole), start=1 + 0j)
-        residues.append(residue * pole**order if kind == "high" else residue)
-    return (1.0 if kind == "high" else 0.0), tuple(upper), tuple(residues)
-
-
-_PROTOTYPES = {(order, kind): _prototype(order, kind) for order in ORDERS for kind in ("low", "high")}
+def _prototype(order: int, kind: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Poles (upper half plane) and residues of the analog filter of cut-off 1; made on the device, copied nowhere."""
+    angle = torch.arange(order + 1, 3 * order, 2, device=device, dtype=torch.float64) * (math.pi / (2 * order))
+    poles = torch.polar(torch.ones_like(angle), angle)
+    upper = poles[: order // 2]
+    # With P(s) P(-s) = 1 + s ** (2 order), which is 0 at a pole, the residue 1 / P'(s) has no differences in it.
+    residue = upper * (-upper[:, None] - poles).prod(dim=-1) / (-2.0 * order)
+    return upper, (residue * upper**order if kind == "high" else residue)
 
 
 def _butterworth(cutoff_hz: Tensor, sample_rate: int, order: int, kind: str) -> _Modes:
     """Digital filters by the bilinear transform, pre-warped so that the cut-off is met; tensors ``(B, order / 2)``."""
-    constant, poles, residues = _PROTOTYPES[order, kind]
+    pole, residue = _prototype(order, kind, cutoff_hz.device)
     # A row at or above the Nyquist frequency is passed through; it only needs finite numbers here.
     warped = torch.tan(math.pi / sample_rate * cutoff_hz.clamp(0.0, 0.499999 * sample_rate))[:, None]
-    pole = torch.tensor(poles, dtype=torch.complex128, device=cutoff_hz.device)
-    residue = torch.tensor(residues, dtype=torch.complex128, device=cutoff_hz.device)
     below = 1.0 - warped * pole
-    first = constant + 2.0 * (residue * warped / below).real.sum(dim=-1)
+    first = 2.0 * (residue * warped / below).real.sum(dim=-1) + (1.0 if kind == "high" else 0.0)
     return _Modes(first, (1.0 + warped * pole) / below, 2.0 * warped * residue / below**2)
 
 
@@ -147,7 +139,7 @@ def _apply(x: Tensor, modes: _Modes) -> Tensor:
     powers = torch.polar(modes.pole.abs()[..., None] ** steps, modes.pole.angle()[..., None] * steps)
     left = powers[..., :_BLOCK].flip(-1)
     kernel = torch.cat([_toeplitz(modes, powers), left.real.mT, left.imag.mT], dim=-1).to(x.dtype)
-    inside, real, imag = (blocks @ kernel).split([_BLOCK, left.shape[1], left.shape[1]], dim=-1)
+    inside, real, imag = torch.split(blocks @ kernel, [_BLOCK, left.shape[1], left.shape[1]], dim=-1)
     per_channel = (rows, -1, -(-width // _BLOCK), left.shape[1])
     state = torch.complex(real.double(), imag.double()).reshape(per_channel)
     state = _carry(state, powers[..., _BLOCK][:, None, None]).reshape(rows, -1, left.shape[1])

@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 FLOOR_DB = -200.0
 """What silence reads: far below any recording, and finite."""
@@ -17,6 +18,7 @@ _SMOOTHING_S = 0.03
 _HANGOVER_S = 0.2
 _MARGIN_DB = 15.9
 _THRESHOLDS = 12
+_BLOCK = 4096
 
 
 def per_row(values: Tensor, x: Tensor) -> Tensor:
@@ -40,7 +42,8 @@ def valid_mask(x: Tensor, lengths: Tensor) -> Tensor:
                 [ True,  True,  True]])
     """
     positions = torch.arange(x.shape[-1], device=x.device)
-    return positions < lengths.reshape(-1, *[1] * (x.ndim - 1))
+    valid: Tensor = positions < lengths.reshape(-1, *[1] * (x.ndim - 1))
+    return valid
 
 
 def gain(x: Tensor, gain_db: Tensor) -> Tensor:
@@ -67,6 +70,17 @@ def polarity(x: Tensor) -> Tensor:
     return -x
 
 
+def cut(x: Tensor, lengths: Tensor) -> Tensor:
+    """Zero what lies beyond the valid samples or frames.
+
+    Example:
+        >>> cut(torch.ones(2, 3), torch.tensor([1, 3]))
+        tensor([[1., 0., 0.],
+                [1., 1., 1.]])
+    """
+    return torch.where(valid_mask(x, lengths), x, 0.0)
+
+
 def power(x: Tensor, lengths: Tensor) -> Tensor:
     """Mean power of each row, over its valid samples and its channels.
 
@@ -81,9 +95,19 @@ def power(x: Tensor, lengths: Tensor) -> Tensor:
         >>> power(torch.tensor([[3.0, 4.0, 9.0]]), torch.tensor([2])).tolist()
         [12.5]
     """
-    valid = torch.where(valid_mask(x, lengths), x, 0.0).flatten(1)
+    return power_of_cut(cut(x, lengths), lengths)
+
+
+def power_of_cut(x: Tensor, lengths: Tensor) -> Tensor:
+    """Return :func:`power` of what is zero beyond its lengths already."""
+    samples = x.flatten(1)
+    blocks = samples.shape[1] // _BLOCK
+    # A norm squares and adds without a copy of x, but loses digits over long rows: so block by block.
+    inner = samples[:, : blocks * _BLOCK].reshape(x.shape[0], blocks, _BLOCK)
+    rest = samples[:, None, blocks * _BLOCK :]
+    norms = torch.cat([torch.linalg.vector_norm(part, dim=-1) for part in (inner, rest)], dim=1)
     channels = 1 if x.ndim == 2 else x.shape[1]
-    return torch.linalg.vecdot(valid, valid).double() / (lengths * channels).clamp(min=1)
+    return norms.double().square().sum(dim=-1) / (lengths * channels).clamp(min=1)
 
 
 def power_db(mean_power: Tensor) -> Tensor:
@@ -132,9 +156,10 @@ def active_level_db(x: Tensor, lengths: Tensor, sample_rate: int) -> Tensor:
     """
     if x.numel() == 0:
         return torch.full_like(lengths, FLOOR_DB, dtype=torch.float64)
-    mean_power = power(x, lengths)
+    x = cut(x, lengths)
+    mean_power = power_of_cut(x, lengths)
     hop = max(1, round(sample_rate / 1000))
-    loudest = _running_maximum(_envelope(x, lengths, sample_rate, hop), round(_HANGOVER_S * sample_rate / hop) + 1)
+    loudest = _running_maximum(_envelope(x.detach(), sample_rate, hop), round(_HANGOVER_S * sample_rate / hop) + 1)
     # The lowest threshold is at least 18 dB below the RMS level, so the margin always lies above it.
     lowest = torch.floor(power_db(mean_power.detach()) / (20.0 * math.log10(2.0))).long()[:, None] - 3
     active = _samples_above(loudest, lowest, lengths, hop)
@@ -164,12 +189,11 @@ def _level_at_margin(levels: Tensor, above: Tensor, crossed: Tensor, fallback: T
     return torch.where(reached.any(dim=-1), (level_below + way * (level - level_below))[:, 0], fallback)
 
 
-def _envelope(x: Tensor, lengths: Tensor, sample_rate: int, hop: int) -> Tensor:
+def _envelope(x: Tensor, sample_rate: int, hop: int) -> Tensor:
     """The P.56 envelope at the end of every ``hop`` samples, ``(B, blocks)`` float64: exact, by recursive doubling."""
-    valid = torch.where(valid_mask(x, lengths), x.detach(), 0.0)
     one_channel = x.ndim == 2 or x.shape[1] == 1
-    magnitude = valid.abs().flatten(1) if one_channel else valid.square().mean(dim=1).sqrt()
-    blocks = torch.nn.functional.pad(magnitude, (0, -x.shape[-1] % hop)).unflatten(-1, (-1, hop))
+    magnitude = x.abs().flatten(1) if one_channel else x.square().mean(dim=1).sqrt()
+    blocks = pad(magnitude, (0, -x.shape[-1] % hop)).reshape(x.shape[0], -1, hop)
     keep = math.exp(-1.0 / (_SMOOTHING_S * sample_rate))
     left = torch.arange(hop - 1, -1, -1, device=x.device, dtype=torch.float64)
     once = (1.0 - keep) * torch.pow(keep, left)
@@ -199,4 +223,4 @@ def _running_maximum(x: Tensor, size: int) -> Tensor:
 
 def _delay(x: Tensor, steps: int) -> Tensor:
     """Move ``x`` to the right by ``steps`` places, zeros coming in."""
-    return torch.nn.functional.pad(x, (steps, 0))[..., : x.shape[-1]]
+    return pad(x, (steps, 0))[..., : x.shape[-1]]

@@ -7,24 +7,24 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from speechaug.functional.level import valid_mask
+from speechaug.functional.level import cut, valid_mask
 
 Fill = Literal["zero", "mean"]
 
 
-def whole_width(unit: Tensor, low: float, high: Tensor | float) -> Tensor:
+def whole_width(unit: Tensor, low: float, high: Tensor) -> Tensor:
     """Turn fractions in [0, 1) into whole widths, each of ``low .. high`` as likely.
 
     Args:
         unit: ``(B, K)`` fractions.
         low: narrowest width.
-        high: widest width, a number or ``(B, 1)``; rows whose widest is below ``low`` get their widest.
+        high: widest width of each row, ``(B, 1)``; rows whose widest is below ``low`` get their widest.
 
     Example:
-        >>> whole_width(torch.tensor([[0.0, 0.49, 0.51, 0.99]]), 0.0, 1.0).tolist()
+        >>> whole_width(torch.tensor([[0.0, 0.49, 0.51, 0.99]]), 0.0, torch.ones(1, 1)).tolist()
         [[0, 0, 1, 1]]
     """
-    top = torch.floor(torch.as_tensor(high, dtype=torch.float64, device=unit.device))
+    top = torch.floor(high.double())
     bottom = torch.clamp(top, max=float(low)).floor()
     return torch.floor(bottom + unit.double() * (top + 1.0 - bottom)).long()
 
@@ -133,5 +133,5 @@ def _filling(x: Tensor, lengths: Tensor, fill: Fill) -> Tensor:
         raise ValueError(f"mask: fill must be 'zero' or 'mean', got {fill!r}")
     if fill == "zero":
         return x.new_zeros(1, 1, 1)
-    total = torch.where(valid_mask(x, lengths), x, 0.0).sum(dim=(1, 2), dtype=torch.float64)
+    total = cut(x, lengths).sum(dim=(1, 2), dtype=torch.float64)
     return (total / (lengths * x.shape[1]).clamp(min=1)).to(x.dtype)[:, None, None]

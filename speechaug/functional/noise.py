@@ -8,8 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from speechaug.functional.level import FLOOR_DB, active_level_db, per_row, power_db, rms_db, valid_mask
-from speechaug.functional.level import power as mean_power
+from speechaug.functional.level import FLOOR_DB, active_level_db, cut, per_row, power_db, power_of_cut
 
 SILENCE_DB = -90.0
 """Speech below this RMS level counts as silent: less than the least significant bit of 16-bit audio."""
@@ -35,7 +34,7 @@ def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, Tensor]) -> tuple
 
     Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
-    c0, c1, c2, c3 = (word.clone() for word in torch.broadcast_tensors(*counter, *key)[:4])
+    c0, c1, c2, c3 = (word.clone() for word in torch.broadcast_tensors(*counter, *key)[:4])  # type: ignore[no-untyped-call]
     k0, k1 = key
     for _ in range(10):
         # In place, since memory traffic is what it costs. A 64-bit product that wraps still has the right bits; the
@@ -133,7 +132,7 @@ def colored_noise(
     blocks = -(-width // hop)
     white = white_noise(key, blocks * hop + taps, dtype).unfold(-1, hop + taps, hop)
     response = torch.fft.rfft(_shaping_filter(exponent, taps, sample_rate).to(dtype), hop + taps)
-    shaped = torch.fft.irfft(torch.fft.rfft(white) * response[:, None], hop + taps)
+    shaped: Tensor = torch.fft.irfft(torch.fft.rfft(white) * response[:, None], hop + taps)
     return shaped[..., taps:].flatten(1)[:, :width]
 
 
@@ -142,7 +141,7 @@ def _shaping_filter(exponent: Tensor, taps: int, sample_rate: int) -> Tensor:
     bins = torch.arange(taps // 2 + 1, device=exponent.device, dtype=torch.float64)
     relative = (bins * (sample_rate / taps / FLAT_BELOW_HZ)).clamp(min=1.0)
     amplitude = relative ** (exponent.double() / 2.0)[:, None]
-    response = torch.fft.irfft(amplitude, taps).roll(taps // 2, dims=-1)
+    response: Tensor = torch.fft.irfft(amplitude, taps).roll(taps // 2, dims=-1)
     response = response * torch.hann_window(taps, dtype=torch.float64, device=exponent.device)
     return response / response.square().sum(dim=-1, keepdim=True).sqrt()
 
@@ -162,7 +161,7 @@ def mix_at_snr(
     noise is then as loud as beside speech of -26 dB. Silent noise leaves the row as it is.
 
     Args:
-        x: speech, ``(B, T)`` or ``(B, C, T)``.
+        x: speech, ``(B, T)`` or ``(B, C, T)``, zero beyond the lengths.
         lengths: ``(B,)`` valid samples; nothing is added beyond.
         noise: ``(B, T)``, the same in every channel, or of the shape of ``x``.
         snr_db: ``(B,)`` in dB.
@@ -184,13 +183,12 @@ def mix_at_snr(
     """
     if reference not in ("rms", "active"):
         raise ValueError(f"mix_at_snr: reference must be 'rms' or 'active', got {reference!r}")
-    noise = noise.unsqueeze(1) if noise.ndim < x.ndim else noise
-    own_db = rms_db(x, lengths)
+    noise = cut(noise.unsqueeze(1) if noise.ndim < x.ndim else noise, lengths).to(x.dtype)
+    own_db = power_db(power_of_cut(x, lengths))
     speech_db = own_db if reference == "rms" else active_level_db(x, lengths, sample_rate)
-    noise_power = mean_power(noise, lengths)
-    noise_db = power_db(noise_power)
+    noise_db = power_db(power_of_cut(noise, lengths))
     silent_noise = noise_db <= FLOOR_DB
     gain_db = torch.where(own_db < SILENCE_DB, NOMINAL_DB, speech_db) - snr_db - noise_db
     scale = torch.where(silent_noise, 0.0, torch.pow(10.0, torch.where(silent_noise, 0.0, gain_db) / 20.0))
-    y = x + torch.where(valid_mask(x, lengths), noise.to(x.dtype) * per_row(scale, x), 0.0)
-    return y, speech_db - torch.where(silent_noise, FLOOR_DB, noise_db + gain_db)
+    added_db = torch.where(silent_noise, FLOOR_DB, noise_db + gain_db)
+    return torch.addcmul(x, noise, per_row(scale, x)), speech_db - added_db

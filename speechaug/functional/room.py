@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from speechaug.functional.level import per_row, power, valid_mask
+from speechaug.functional.level import cut, per_row, power, power_of_cut
 
 DIRECT_S = 0.0025
 """Up to this far from the peak a response counts as direct path: the window of DRR measurements (Zahorik 2002)."""
@@ -87,9 +87,9 @@ def reverb(
     aligned = _aligned(_room(response, peak, wet, sample_rate).to(x.dtype), peak, size)
     spectrum = torch.fft.rfft(aligned).reshape(x.shape[0], *[1] * (x.ndim - 2), -1)
     y = torch.fft.irfft(torch.fft.rfft(x, size) * spectrum, size)[..., : x.shape[-1]]
-    y = torch.where(valid_mask(x, lengths), y, 0.0)
+    y = cut(y, lengths)
     if level == "matched":
-        before, after = power(x, lengths), power(y, lengths)
+        before, after = power(x, lengths), power_of_cut(y, lengths)
         silent = (before <= 0.0) | (after <= 0.0)
         ratio = torch.where(silent, 1.0, before) / torch.where(silent, 1.0, after)
         y = y * per_row(ratio.sqrt(), y)

@@ -6,6 +6,7 @@ Positions and lengths are float64: float32 positions would lose all but 38 dB af
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import numpy as np
 import torch
@@ -27,9 +28,9 @@ _TAIL = 1_024  # silence that catches the ringing: 140 dB down after 170 samples
 
 # Stretching: frames of 40 ms every 10 ms.
 _OVERLAP = 4
-_DOUBT = 0.1  # a bin whose neighbours disagree more than this is made softer instead of being normalised
+_DOUBT = 0.2  # the more the neighbours of a bin disagree, the softer it gets; without it rounding errors would grow
 _ONSET = 4.0  # a rise of energy by this factor within a frame's advance is a new sound, with its own phases
-_TINY = 1e-18
+_TINY = 1e-9  # energy of a bin, full scale having some 1e5, from which on phases are followed
 
 
 def scaled_lengths(lengths: Tensor, factor: Tensor) -> Tensor:
@@ -146,13 +147,23 @@ def time_shift(x: Tensor, lengths: Tensor, shift: Tensor) -> Tensor:
 
 def _budget(x: Tensor, samples: int) -> int:
     """How many samples to handle at once: what the caches of a CPU hold, more where launching is what costs."""
-    return samples if x.device.type == "cpu" else 16 * samples
+    return samples if x.device.type == "cpu" else 8 * samples
 
 
 def _take(x: Tensor, index: Tensor) -> Tensor:
     """Samples ``index`` ``(B, N)`` of ``x`` ``(B, C, T)``, every channel alike; much faster than ``gather``."""
-    starts = torch.arange(x.shape[0] * x.shape[1], device=x.device).view(x.shape[0], x.shape[1], 1) * x.shape[2]
-    return x.reshape(-1).index_select(0, (starts + index[:, None]).view(-1)).view(*x.shape[:2], -1)
+    place = index[:, None] + _row_starts(x)[..., None]
+    return x.reshape(-1).index_select(0, place.view(-1)).view(place.shape)
+
+
+def _take_runs(x: Tensor, first: Tensor, size: int) -> Tensor:
+    """Runs of ``size`` samples of ``x`` ``(B, C, T)`` from ``first`` ``(N, B)`` on: ``(N, B, C, size)``."""
+    place = (first[..., None] + _row_starts(x))[..., None] + torch.arange(size, device=x.device)
+    return x.reshape(-1).index_select(0, place.view(-1)).view(place.shape)
+
+
+def _row_starts(x: Tensor) -> Tensor:
+    return torch.arange(x.shape[0] * x.shape[1], device=x.device).view(x.shape[:2]) * x.shape[2]
 
 
 def _resample_rows(x: Tensor, factor: Tensor, width: int) -> Tensor:
@@ -199,75 +210,85 @@ def _vocode(x: Tensor, lengths: Tensor, rate: Tensor, width: int, hop: int) -> T
     """Stretch ``(B, C, T)`` to ``width``: as many frames at a time as fit, the state carried from one to the next."""
     size = _OVERLAP * hop
     scale = x.detach().abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-30)  # products of spectra stay in range
-    # a frame may start half its size early, its predecessor a hop before that, and both may lie beyond the end
+    beyond = x.shape[-1] + size // 2  # a frame centred here is empty
+    # a frame starts half its size before its centre, its predecessor a hop before that
     padded = pad(x / scale, (size // 2 + hop, 2 * size))
     window = torch.hann_window(size, dtype=x.dtype, device=x.device)
     frames = (width + size // 2 - 2) // hop + 1
     step = max(1, _budget(x, 1 << 19) // (x.shape[0] * x.shape[1] * size))
-    last = x.new_zeros(*x.shape[:2], 1, size // 2 + 1, dtype=x.dtype.to_complex())
-    turn = torch.stack((torch.ones_like(x[:, 0, :1]), torch.zeros_like(x[:, 0, :1]))).expand(-1, -1, size // 2 + 3)
-    turn, sounds, covers = turn.flatten(1), [], []
-    early = late = x.new_zeros(())
+    turn = torch.fft.rfft(x.new_zeros(x.shape[0], size))  # of the empty frame before the first
+    sound, cover, parts = x.new_zeros(()), x.new_zeros(()), []
     for start in range(0, frames, step):
-        n = torch.arange(start, min(start + step, frames), dtype=torch.float64, device=x.device)
-        centre = torch.round(n * hop * rate[:, None]).clamp(max=x.shape[-1] + size // 2).long()
-        place = centre[..., None] + torch.arange(size + hop, device=x.device)
-        segment = _take(padded, place.flatten(1)).view(*x.shape[:2], -1, size + hop)
-        spectrum, before = (torch.fft.rfft(part * window) for part in (segment[..., hop:], segment[..., :size]))
-        previous, last = torch.cat((last, spectrum[:, :, :-1]), dim=2), spectrum[:, :, -1:]
-        turns, turn = _turns(previous, before, spectrum, turn)
-        sound, early = _overlap_add(torch.fft.irfft(spectrum * turns[:, None], n=size) * window, early)
-        index = torch.arange(size, dtype=x.dtype, device=x.device) - size // 2
-        inside = (index >= -centre[..., None].to(x.dtype)) & (index < (lengths[:, None] - centre)[..., None].to(x.dtype))
-        cover, late = _overlap_add(window.square() * inside, late)
-        sounds.append(sound)
-        covers.append(cover)
-    y, cover = (torch.cat(parts, dim=-1)[..., size // 2 : size // 2 + width] for parts in ((*sounds, early.flatten(-2)), (*covers, late.flatten(-2))))
-    return y / cover.clamp(min=0.1)[:, None] * scale
+        n = torch.arange(start - 1, min(start + step, frames), dtype=torch.float64, device=x.device)[:, None]
+        centre = torch.where(n < 0, beyond, torch.round(n * hop * rate).clamp(max=beyond)).long()
+        segment = _take_runs(padded, centre, size + hop)
+        spectrum, before = torch.fft.rfft(segment[..., hop:] * window), torch.fft.rfft(segment[1:, ..., :size] * window)
+        turns, turn = _turns(spectrum[:-1], before, spectrum[1:], turn)
+        turned = torch.fft.irfft(spectrum[1:] * turns[:, :, None], n=size)
+        done, sound = _overlap_add(turned * window, sound)
+        weight, cover = _overlap_add(window.square() * _inside(centre[1:], lengths, size, x), cover)
+        parts.append(done / weight.clamp(min=0.1))
+    parts.append(sound / cover.clamp(min=0.1))
+    y = torch.cat(parts).permute(1, 2, 0, 3).flatten(-2)[..., size // 2 : size // 2 + width]
+    return y * scale
+
+
+def _inside(centre: Tensor, lengths: Tensor, size: int, like: Tensor) -> Tensor:
+    """Which samples of the frames are samples of the row: ``(N, B, 1, size)``."""
+    index = torch.arange(-(size // 2), size - size // 2, dtype=like.dtype, device=like.device)
+    first, end = -centre[..., None, None].to(like.dtype), (lengths - centre)[..., None, None].to(like.dtype)
+    return (index >= first) & (index < end)
 
 
 def _turns(previous: Tensor, before: Tensor, spectrum: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
-    """Phasors ``(B, N, K)`` that make each frame follow the one before.
+    """Phasors ``(N, B, K)`` that make each frame follow the one before; and the last, to go on from.
 
-    ``before`` is what the input holds one hop before the frame, ``previous`` what was laid down there, not yet turned.
-    ``turn`` is the last one of the frames before: real and imaginary parts ``(2, B * (K + 2))``, the rows one after
-    the other with two empty bins between them, so that smoothing does not mix them.
+    Args:
+        previous: ``(N, B, C, K)``, what was laid down one hop before the frame, not yet turned.
+        before: what the input holds there.
+        spectrum: of the frame.
+        turn: of ``previous[0]``, ``(B, K)``.
     """
-    advance = pad((previous * before.conj()).mean(dim=1), (0, 2))
-    real, imag = advance.real.transpose(0, 1).flatten(1), advance.imag.transpose(0, 1).flatten(1)
-    onset = pad((_power(spectrum) - _ONSET * _power(before)).mean(dim=1).clamp(min=0.0) + _TINY, (0, 2))
-    onset = onset.transpose(0, 1).flatten(1)
-    doubt = _DOUBT**2 * _smooth(real.square() + imag.square() + onset.square()) + _TINY**2
+    advance = _over_channels(previous * before.conj())
+    risen = _over_channels(_energy(spectrum) - _ONSET * _energy(before))
+    onset = (risen.clamp(min=0.0) + _TINY).square()
+    power = _energy(advance)
+    # loud bins count twice: in the product, and as its weight; the least keeps the gradient of the root finite
+    pull = advance * power.clamp(min=_TINY**2).sqrt()
+    doubt = _smooth(power.square() + onset.square()) * _DOUBT**2
     turns = []
-    for n in range(real.shape[0]):
-        wish_real = torch.addcmul(onset[n], real[n], turn[0]).addcmul_(imag[n], turn[1], value=-1)
-        wish_imag = (real[n] * turn[1]).addcmul_(imag[n], turn[0])
-        wish = _smooth(torch.stack((wish_real, wish_imag)))
-        turn = wish * torch.addcmul(doubt[n], wish[0], wish[0]).addcmul_(wish[1], wish[1]).rsqrt_()
+    for by, own, unsure in zip(pull.unbind(), onset.unbind(), doubt.unbind(), strict=True):
+        wish = _smooth(by * turn + own)
+        turn = wish * torch.rsqrt(_energy(wish) + unsure)
         turns.append(turn)
-    together = torch.stack(turns).unflatten(-1, (advance.shape[0], -1))[..., :-2]
-    return torch.complex(together[:, 0], together[:, 1]).transpose(0, 1), turn
+    return torch.stack(turns), turn
 
 
-def _power(z: Tensor) -> Tensor:
+def _energy(z: Tensor) -> Tensor:
     return z.real.square() + z.imag.square()
 
 
+def _over_channels(z: Tensor) -> Tensor:
+    """Sum over the third axis; nothing to do for one channel."""
+    total: Tensor = reduce(torch.add, z.unbind(2))
+    return total
+
+
 def _smooth(z: Tensor) -> Tensor:
-    """Sum over the last axis with weights 1, 2, 3, 2, 1: a box of three, twice."""
+    """Sum over the last axis with the weights 1, 4, 6, 4, 1."""
     z = pad(z, (2, 2))
-    z = (z[..., 2:] + z[..., 1:-1]).add_(z[..., :-2])
-    return (z[..., 2:] + z[..., 1:-1]).add_(z[..., :-2])
+    z = torch.add(z[..., 2:] + z[..., :-2], z[..., 1:-1], alpha=2.0)
+    return torch.add(z[..., 2:] + z[..., :-2], z[..., 1:-1], alpha=2.0)
 
 
 def _overlap_add(frames: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay frames ``(..., N, size)`` down every ``size / _OVERLAP`` samples, onto what was left over before.
+    """Lay frames ``(N, B, C, size)`` down every ``size / _OVERLAP`` samples, onto what was left over before.
 
-    Returns what is complete, ``(..., N * hop)``, and what the next frames still lie on.
+    Returns what is complete, ``(N, B, C, hop)``, and what the next frames still lie on.
     """
-    quarters = frames.unflatten(-1, (_OVERLAP, -1))
-    laid = pad(quarters[..., 0, :], (0, 0, 0, _OVERLAP - 1))
-    for part in range(1, _OVERLAP):
-        laid[..., part : part + frames.shape[-2], :] += quarters[..., part, :]
-    laid[..., : _OVERLAP - 1, :] += carry
-    return laid[..., : frames.shape[-2], :].flatten(-2), laid[..., frames.shape[-2] :, :]
+    quarters = frames.view(*frames.shape[:-1], _OVERLAP, -1)
+    laid = frames.new_zeros(frames.shape[0] + _OVERLAP - 1, *frames.shape[1:-1], quarters.shape[-1])
+    laid[: _OVERLAP - 1] += carry
+    for part in range(_OVERLAP):
+        laid[part : part + frames.shape[0]] += quarters[..., part, :]
+    return laid[: frames.shape[0]], laid[frames.shape[0] :]

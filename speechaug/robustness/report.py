@@ -38,8 +38,9 @@ def write_report(
         runs: results of one or more runs, as in :func:`speechaug.robustness.summarise`; the first is compared with.
         title: heading of the page.
         conditions: conditions in the order of the rows; by default that of the first run.
-        examples: what to listen to: mappings with ``title``, ``reference``, ``before`` and ``after`` (each a pair of
-            samples ``(T,)`` or ``(C, T)`` and a rate in Hz) and ``hypotheses`` (text by run).
+        examples: what to listen to: mappings with ``title`` (a condition's name is put into words), ``reference``,
+            ``before`` and ``after`` (each a pair of samples ``(T,)`` or ``(C, T)`` and a rate in Hz) and
+            ``hypotheses`` (text by run).
         policies: ``policy.to_dict()`` of what was applied in training, in order.
         details: facts of the runs by name, such as versions, seed, steps and minutes.
 
@@ -68,7 +69,7 @@ def write_report(
         top=max(score.interval.high for row in summary.rows for score in row.scores.values()) or 1.0,
         colours=RUN_COLOURS,
         plot=wer_plot(summary),
-        examples=[_example(example) for example in examples],
+        examples=[_example(example, summary) for example in examples],
         policies=[{"lines": list(describe(policy)), "yaml": _yaml(policy)} for policy in policies],
         details=details or {},
     )
@@ -164,7 +165,7 @@ def _breakable(name: str) -> Markup:
     return Markup(str(escape(name)).replace("_", "_<wbr>"))
 
 
-def _example(example: Mapping[str, Any]) -> dict[str, Any]:
+def _example(example: Mapping[str, Any], summary: Summary) -> dict[str, Any]:
     before, after = example["before"], example["after"]
     longest = max(seconds(before), seconds(after)) or 1.0
     pictures = spectrogram_uris(before, after)
@@ -179,7 +180,9 @@ def _example(example: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name, picture, recording in zip(("before", "after"), pictures, (before, after), strict=True)
     ]
-    return {**{key: example[key] for key in ("title", "reference", "hypotheses")}, "sides": sides}
+    row = summary.row(example["title"])
+    texts = {"title": row.label if row else example["title"], "reference": example["reference"]}
+    return {**texts, "hypotheses": example["hypotheses"], "sides": sides}
 
 
 def describe(policy: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, str]]:

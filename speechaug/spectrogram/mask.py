@@ -36,8 +36,8 @@ class FrequencyMask(Transform):
     padding stays zero; a stripe wider than the spectrogram covers it.
 
     Raises:
-        ValueError: if ``width_bins`` is not a (low, high) of whole numbers of at least 0, ``count`` is below 1 or ``fill`` is
-            neither.
+        ValueError: if ``width_bins`` is not a (low, high) of whole numbers of at least 0, ``count`` is below 1 or
+            ``fill`` is neither.
 
     Source: Park et al., "SpecAugment", Interspeech 2019, section 2.
 
@@ -98,8 +98,8 @@ class TimeMask(Transform):
     example's valid frames.
 
     Raises:
-        ValueError: if ``width_frames`` is not a (low, high) of whole numbers of at least 0, ``count`` is below 1, a fraction is
-            not in [0, 1] or ``fill`` is neither.
+        ValueError: if ``width_frames`` is not a (low, high) of whole numbers of at least 0, ``count`` is below 1, a
+            fraction is not in [0, 1] or ``fill`` is neither.
 
     Source: Park et al., "SpecAugment", Interspeech 2019, section 2; Park et al., "SpecAugment on large scale
         datasets", ICASSP 2020, section 2 (adaptive).

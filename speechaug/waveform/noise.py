@@ -79,9 +79,7 @@ class AddNoise(Transform):
     ) -> tuple[Tensor, Tensor]:
         """Cut the noise and mix."""
         noise = self.bank.crop(clip, offset, x.shape[-1])
-        y, achieved = F.mix_at_snr(
-            x, lengths, noise, snr_db, reference=self.reference, sample_rate=context.sample_rate
-        )
+        y, achieved = F.mix_at_snr(x, lengths, noise, snr_db, reference=self.reference, sample_rate=context.sample_rate)
         context.record("snr_db", achieved)
         return y, lengths
 
@@ -145,8 +143,6 @@ class AddColoredNoise(Transform):
     ) -> tuple[Tensor, Tensor]:
         """Make the noise and mix."""
         noise = F.colored_noise(key, exponent, x.shape[-1], context.sample_rate, x.dtype)
-        y, achieved = F.mix_at_snr(
-            x, lengths, noise, snr_db, reference=self.reference, sample_rate=context.sample_rate
-        )
+        y, achieved = F.mix_at_snr(x, lengths, noise, snr_db, reference=self.reference, sample_rate=context.sample_rate)
         context.record("snr_db", achieved)
         return y, lengths

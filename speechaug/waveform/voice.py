@@ -1,0 +1,63 @@
+"""Voice: pitch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from speechaug import functional as F
+from speechaug.draws import Values
+from speechaug.rng import Rng
+from speechaug.transform import Context, Range, Transform, span
+
+_MOST = 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PitchShift(Transform):
+    """Make each voice higher or lower at the same tempo; formants move along, as with a smaller or larger head.
+
+    Voices that a small sample lacks, children's above all. Beyond some 4 semitones a voice sounds made.
+
+    Args:
+        semitones: range of the shift, in semitones (a factor of 2^(1/12) each), within [-24, 24].
+        p: probability per example.
+
+    Shape:
+        ``(B, T)`` or ``(B, C, T)``, the same out.
+
+    Length: kept. Gradient: through x. Silence: stays silence.
+
+    Raises:
+        ValueError: if ``semitones`` is not a (low, high) within [-24, 24].
+
+    Source: phase vocoder and band-limited interpolation, see :func:`speechaug.functional.pitch_shift`.
+
+    Example:
+        >>> import torch, speechaug as sa
+        >>> octave = sa.PitchShift(semitones=(12.0, 12.0))
+        >>> draws = octave.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a"]))
+        >>> tone = torch.sin(torch.arange(4_000) * (2 * torch.pi * 500 / 16_000))[None]
+        >>> y, _ = octave(tone, None, draws, sample_rate=16_000)
+        >>> int(torch.fft.rfft(y).abs().argmax()) * 16_000 / 4_000
+        1000.0
+    """
+
+    time_accuracy_ms: ClassVar[float] = 10.0
+
+    semitones: Range = span((-3.0, 3.0), neutral=0.0, limit=(-12.0, 12.0), lowest=-_MOST)
+
+    def __post_init__(self) -> None:
+        """Check the configuration."""
+        super().__post_init__()
+        self._check(self.semitones[1] <= _MOST, "semitones", f"at most {_MOST:g}")
+
+    def draw(self, rng: Rng) -> Values:
+        """Draw a shift for each row."""
+        return {"semitones": rng.uniform(*self.semitones)}
+
+    def apply(self, x: Tensor, lengths: Tensor, context: Context, *, semitones: Tensor) -> tuple[Tensor, Tensor]:
+        """Shift."""
+        return F.pitch_shift(x, lengths, semitones, context.sample_rate), lengths
