@@ -105,7 +105,7 @@ def main() -> None:
 
     table = [
         f"Milliseconds for a batch of {ROWS} x {SECONDS} s ({RATE} Hz; spectrograms of 80 bands, 100 frames/s), "
-        f"one thread, medians of {rounds} interleaved rounds (20th to 80th percentile). Plain PyTorch, before any kernel.",
+        f"one thread, medians of {rounds} interleaved rounds (20th to 80th percentile). Plain PyTorch, no kernels yet.",
         "",
         f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"audiomentations {audiomentations.__version__}, speechaug {sa.__version__}.",

@@ -23,7 +23,7 @@ from speechaug.waveform.time import Speed, TimeShift, TimeStretch
 from speechaug.waveform.voice import PitchShift
 
 if TYPE_CHECKING:
-    from speechaug.asr import SpeechRecognizer
+    from speechaug.asr import SpeechRecognizer, Tokenizer
     from speechaug.data import SpeechDataModule, Utterance, read_manifest, write_manifest
     from speechaug.features import LogMel
 
@@ -56,6 +56,7 @@ __all__ = [
     "TimeShift",
     "TimeStretch",
     "TimeWarp",
+    "Tokenizer",
     "Transform",
     "Utterance",
     "augment",
@@ -72,6 +73,7 @@ _ON_FIRST_USE = {
     "LogMel": "speechaug.features",
     "SpeechDataModule": "speechaug.data",
     "SpeechRecognizer": "speechaug.asr",
+    "Tokenizer": "speechaug.asr",
     "Utterance": "speechaug.data",
     "read_manifest": "speechaug.data",
     "write_manifest": "speechaug.data",

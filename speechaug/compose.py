@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -26,7 +26,7 @@ S = TypeVar("S", bound="_Sequence")
 class _Sequence(Transform):
     """What every policy shares; they differ only in how the members' gates are drawn."""
 
-    members: tuple[Transform, ...] = ()
+    members: Sequence[Transform] = ()  # kept as a tuple
 
     p: float = dataclasses.field(default=1.0, kw_only=True)
     range_policy: RangePolicy = dataclasses.field(default="none", kw_only=True)
@@ -241,4 +241,5 @@ class SomeOf(_Sequence):
         """Let the members with the smallest of random keys act."""
         wanted = self.count[0] + rng.integers(self.count[1] - self.count[0] + 1)
         rank = np.argsort(np.argsort(rng.uniform(size=len(self.members)), axis=1), axis=1)
-        return np.less(rank, wanted[:, None]).T
+        chosen: NDArray[np.bool_] = np.less(rank, wanted[:, None]).T
+        return chosen

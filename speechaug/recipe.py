@@ -21,6 +21,7 @@ from speechaug.callbacks import SpectrogramAugment, StepProgress
 from speechaug.data import SpeechDataModule
 from speechaug.policy_file import save_policy
 from speechaug.robustness import print_table, write_report
+from speechaug.robustness.summary import label
 from speechaug.transform import Transform
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -148,26 +149,27 @@ def fit_and_test(
 
 
 def examples(runs: Sequence[Run], data: SpeechDataModule, count: int = 3) -> list[dict[str, Any]]:
-    """Choose test utterances to listen to: as recorded, and in the worst conditions, with what each run heard."""
-    data.setup("test")
+    """Choose test utterances to listen to: in the first condition, in noisy ones, and what each run heard."""
     heard = {run.name: {(r["condition"], r["id"]): r["hypothesis"] for r in run.results} for run in runs}
     noisy = [condition for condition in data.test_names if condition != "clean"]
-    wanted = list(dict.fromkeys([*noisy[1:2], *noisy[-2:]]))[:count]
     chosen = []
-    for condition in wanted:
-        before, after = (data.test_batch(c) for c in ("clean", condition))
-        row = 0
-        key = (condition, after["id"][row])
+    for condition in list(dict.fromkeys([*noisy[1:2], *noisy[-2:]]))[:count]:
+        before, after = data.test_batch(data.test_names[0]), data.test_batch(condition)
+        row = len(before["id"]) // 2
         chosen.append(
             {
-                "title": condition,
+                "title": label(condition),
                 "reference": after["text"][row],
-                "before": (before["waveform"][row, : int(before["lengths"][row])].numpy(), data.sample_rate),
-                "after": (after["waveform"][row, : int(after["lengths"][row])].numpy(), data.sample_rate),
-                "hypotheses": {name: texts.get(key, "") for name, texts in heard.items()},
+                "before": _sound(before, row, data.sample_rate),
+                "after": _sound(after, row, data.sample_rate),
+                "hypotheses": {name: texts[condition, after["id"][row]] for name, texts in heard.items()},
             }
         )
     return chosen
+
+
+def _sound(batch: dict[str, Any], row: int, sample_rate: int) -> tuple[Any, int]:
+    return batch["waveform"][row, : int(batch["lengths"][row])].numpy(), sample_rate
 
 
 def _build(data: SpeechDataModule, model: dict[str, Any]) -> SpeechRecognizer:
@@ -213,6 +215,15 @@ def _write(run: Run, folder: Path) -> None:
         save_policy(policy, folder / ("policy.yaml" if policy.domain == "waveform" else "spec_policy.yaml"))
 
 
+_ANSWERED = (
+    "The '.*_dataloader' does not have many workers",
+    "The number of training batches",
+    "You defined a `validation_step` but have no `val_dataloader`",
+    "Experiment logs directory .* exists",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's advice about workers and devices, which this recipe has answered, off the screen."""
@@ -221,7 +232,7 @@ def _quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        for text in ("The '.*_dataloader' does not have many workers", "The number of training batches"):
+        for text in _ANSWERED:
             warnings.filterwarnings("ignore", message=text)
         for logger in loggers:
             logger.setLevel(logging.ERROR)

@@ -24,11 +24,13 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from speechaug.banks import Bank
-from speechaug.compose import Compose
+from speechaug.compose import Compose, OneOf, SomeOf
 from speechaug.draws import Draws
 from speechaug.policy_file import load_policy, save_policy
 from speechaug.rng import Rng
-from speechaug.transform import TRANSFORMS, Transform, from_dict
+from speechaug.transform import Transform, from_dict
+from speechaug.waveform.level import Gain, Polarity
+from speechaug.waveform.time import Speed
 
 SAMPLE_RATE = 16_000
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 2e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -38,13 +40,14 @@ some 10^5 samples lose about 2^-24 x 10 bits; half types are compared after thei
 
 def example(cls: type[Transform]) -> Transform:
     """Build a transform of a registered class: defaults, with a bank or members where it needs them."""
-    required = [field.name for field in dataclasses.fields(cls) if field.name in ("bank", "members")]
-    if required == ["bank"]:
+    fields = {field.name for field in dataclasses.fields(cls)}
+    needed: dict[str, Any] = {}
+    if "bank" in fields:
         clips = [_noise(5, length) * np.exp(-np.arange(length) / 300.0) for length in (900, 2400)]
-        return cls(bank=Bank.from_arrays(clips, sample_rate=SAMPLE_RATE))  # type: ignore[call-arg]
-    if required == ["members"]:
-        return cls((TRANSFORMS["Gain"](), TRANSFORMS["Speed"](p=0.5), TRANSFORMS["Polarity"](p=0.5)))  # type: ignore[call-arg]
-    return cls()
+        needed["bank"] = Bank.from_arrays(clips, sample_rate=SAMPLE_RATE)
+    if "members" in fields:
+        needed["members"] = (Gain(), Speed(p=0.5), Polarity(p=0.5))
+    return cls(**needed)
 
 
 def _noise(seed: int, *shape: int) -> Any:
@@ -349,7 +352,6 @@ def check_transform(transform: Transform) -> None:
 
 def policy_example() -> Compose:
     """Return a policy with every kind of nesting, for tests."""
-    gain, flip, speed = TRANSFORMS["Gain"], TRANSFORMS["Polarity"], TRANSFORMS["Speed"]
-    choice = TRANSFORMS["OneOf"]((gain(), speed(p=0.5)), weights=(1.0, 2.0), p=0.8)  # type: ignore[call-arg]
-    some = TRANSFORMS["SomeOf"]((gain(), flip(), gain(p=0.5)), count=(1, 3))  # type: ignore[call-arg]
-    return Compose((gain(p=0.5), choice, some, flip()), range_policy="rescale", p=0.9)
+    choice = OneOf([Gain(), Speed(p=0.5)], weights=(1.0, 2.0), p=0.8)
+    some = SomeOf([Gain(), Polarity(), Gain(p=0.5)], count=(1, 3))
+    return Compose([Gain(p=0.5), choice, some, Polarity()], range_policy="rescale", p=0.9)

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -152,7 +152,7 @@ class Transform(ABC):
 
     def __repr__(self) -> str:
         """Show what differs from the defaults."""
-        shown = []
+        shown: list[str] = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name == "members":
@@ -186,7 +186,7 @@ class Transform(ABC):
 
     @abstractmethod
     def draw(self, rng: Rng) -> Values:
-        """Decide on each row's parameters: numbers ``(B,)`` or ``(B, K)``, relative to its length where that matters."""
+        """Decide on each row's parameters: numbers ``(B,)`` or ``(B, K)``; fractions where its length matters."""
 
     @abstractmethod
     def apply(self, x: Tensor, lengths: Tensor, context: Context, *args: Any, **params: Any) -> tuple[Tensor, Tensor]:
@@ -463,7 +463,7 @@ def _revive(value: Any) -> Any:
     return from_dict(value) if isinstance(value, Mapping) and "class_path" in value else value
 
 
-def places(members: tuple[Transform, ...]) -> Iterator[tuple[str, Transform]]:
+def places(members: Sequence[Transform]) -> Iterator[tuple[str, Transform]]:
     """Yield each member with its place: the class name, with its ordinal from the second of a class on."""
     seen: dict[str, int] = {}
     for member in members:

@@ -149,7 +149,6 @@ def test_installed_doctor_finds_the_fixtures(site: Path, tmp_path: Path):
     assert "recordings" in fixtures
 
 
-@pytest.mark.slow
 def test_installed_demo_takes_its_first_steps(site: Path, tmp_path: Path):
     done = python("-m", "speechaug", "demo", "--steps", "2", "--output", "out", cwd=tmp_path, path=site)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -141,9 +141,7 @@ def test_hostile_text_stays_text(tmp_path: Path):
     runs[HOSTILE] = [dict(row, condition=row["condition"].replace("room", HOSTILE)) for row in runs[HOSTILE]]
     sample = example(HOSTILE) | {"reference": HOSTILE, "hypotheses": {HOSTILE: HOSTILE}}
     policy = {"class_path": HOSTILE, "init_args": {"kind": HOSTILE}}
-    text = write(
-        tmp_path, runs=runs, title=HOSTILE, examples=[sample], policies=[policy], details={HOSTILE: HOSTILE}
-    )
+    text = write(tmp_path, runs=runs, title=HOSTILE, examples=[sample], policies=[policy], details={HOSTILE: HOSTILE})
     page = Page(text)
     assert page.all("script") == []
     assert page.open == []

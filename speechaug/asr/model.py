@@ -23,12 +23,12 @@ class Size:
 
 
 SIZES = {
-    "xs": Size(64, (13, 15, 17)),
-    "s": Size(96, (13, 15, 17, 19)),
-    "m": Size(128, (13, 15, 17, 19, 21)),
-    "l": Size(192, (13, 15, 17, 19, 21)),
+    "xs": Size(80, (5, 7, 9, 11)),
+    "s": Size(112, (5, 7, 9, 11)),
+    "m": Size(144, (5, 7, 9, 11, 13)),
+    "l": Size(192, (5, 7, 9, 11, 13, 15)),
 }
-"""Presets of about 100, 200, 350 and 700 thousand parameters."""
+"""Presets of about 100, 180, 320 and 600 thousand parameters with 40 mels."""
 
 _STEM_KERNEL = 11
 _EPILOGUE_KERNEL = 29
@@ -139,14 +139,11 @@ class Block(nn.Module):
         super().__init__()
         self.first = Separable(channels, kernel)
         self.second = Separable(channels, kernel)
-        self.shortcut = nn.Linear(channels, channels, bias=False)
-        self.shortcut_norm = MaskedBatchNorm(channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         y = self.dropout(self.first(x, mask).relu())
-        y = self.second(y, mask) + self.shortcut_norm(self.shortcut(x), mask)
-        out: Tensor = self.dropout(y.relu())
+        out: Tensor = self.dropout((self.second(y, mask) + x).relu())
         return out
 
 
@@ -159,7 +156,7 @@ class QuartzNet(nn.Module):
     Args:
         n_mels: bands of the spectrogram.
         tokens: outputs per frame, the blank included.
-        size: ``"xs"``, ``"s"``, ``"m"`` or ``"l"``: about 100, 200, 350 or 700 thousand parameters.
+        size: ``"xs"``, ``"s"``, ``"m"`` or ``"l"``: about 100, 180, 320 or 600 thousand parameters.
         subsampling: spectrogram frames per output frame. CTC needs an output frame for every token and one between
             two equal tokens, so characters want 2 and words can take 4, which is faster.
         dropout: share of activations set to zero in training.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -291,23 +292,42 @@ class SpeechDataModule(LightningDataModule):
             **workers,
         )
 
+    def test_batch(self, condition: str, index: int = 0) -> Batch:
+        """Return a batch of a test condition just as it is tested, to look at and listen to.
+
+        Args:
+            condition: one of ``test_names``.
+            index: which batch.
+
+        Raises:
+            ValueError: if there is no such condition or batch.
+        """
+        if condition not in self.test_conditions:
+            raise ValueError(f"SpeechDataModule: condition must be one of {self.test_names}, got {condition!r}")
+        loader = self.test_dataloader()[self.test_names.index(condition)]
+        batch = next(itertools.islice(loader, index, None), None)
+        if batch is None:
+            raise ValueError(f"SpeechDataModule: index must be below {len(loader)}, got {index}")
+        policy = self.test_conditions[condition]
+        return self._apply(_draw(batch, policy, EVALUATION_SEED, 0), policy)
+
     # Augmentation.
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Decide on the host what is done to the batch; the decisions travel with it."""
-        policy = self._policy_now(dataloader_idx)
-        if policy is not None:
-            seed, epoch = EVALUATION_SEED, 0
-            if self._sampler is not None and self.trainer is not None and self.trainer.training:
-                seed, epoch = self.seed, self._sampler.epoch
-            batch["draws"] = policy.sample(Rng.from_ids(seed=seed, epoch=epoch, ids=batch["id"]))
-        return batch
+        seed, epoch = EVALUATION_SEED, 0
+        if self._sampler is not None and self.trainer is not None and self.trainer.training:
+            seed, epoch = self.seed, self._sampler.epoch
+        return _draw(batch, self._policy_now(dataloader_idx), seed, epoch)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Do on the device what was decided."""
+        return self._apply(batch, self._policy_now(dataloader_idx))
+
+    def _apply(self, batch: Batch, policy: Transform | None) -> Batch:
         if batch["waveform"].dtype == torch.int16:
             batch["waveform"] = batch["waveform"].float() / 32768.0
-        draws, policy = batch.pop("draws", None), self._policy_now(dataloader_idx)
+        draws = batch.pop("draws", None)
         if policy is not None and draws is not None:
             batch["waveform"], batch["lengths"] = policy(
                 batch["waveform"], batch["lengths"], draws, sample_rate=self.sample_rate
@@ -327,3 +347,9 @@ def _check_transcripts(sides: dict[str, list[Utterance]]) -> None:
         mute = [utterance.id for utterance in utterances if not utterance.text.strip()]
         if mute:
             raise ValueError(f"{side}: {len(mute)} of {len(utterances)} utterances have no transcript: {shorten(mute)}")
+
+
+def _draw(batch: Batch, policy: Transform | None, seed: int, epoch: int) -> Batch:
+    if policy is not None:
+        batch["draws"] = policy.sample(Rng.from_ids(seed=seed, epoch=epoch, ids=batch["id"]))
+    return batch

@@ -190,7 +190,8 @@ def _oversample(x: Tensor, factor: Tensor) -> Tensor:
         damping += height * torch.cos((0.25 * math.pi * _TAPS * node) * nyquists)
     distance = nyquists * factor.clamp(min=1.0).to(x.dtype)[:, None] - _EDGE
     response = torch.special.erfc(distance / (_SLOPE * math.sqrt(2.0))) / damping
-    return torch.fft.irfft(spectrum * response[:, None], n=2 * size)
+    fine: Tensor = torch.fft.irfft(spectrum * response[:, None], n=2 * size)
+    return fine
 
 
 def _interpolate(fine: Tensor, position: Tensor) -> Tensor:
@@ -257,9 +258,9 @@ def _turns(previous: Tensor, before: Tensor, spectrum: Tensor, turn: Tensor) -> 
     pull = advance * power.clamp(min=_TINY**2).sqrt()
     doubt = _smooth(power.square() + onset.square()) * _DOUBT**2
     turns = []
-    for by, own, unsure in zip(pull.unbind(), onset.unbind(), doubt.unbind(), strict=True):
-        wish = _smooth(by * turn + own)
-        turn = wish * torch.rsqrt(_energy(wish) + unsure)
+    for pull_n, onset_n, doubt_n in zip(pull.unbind(), onset.unbind(), doubt.unbind(), strict=True):
+        wish = _smooth(pull_n * turn + onset_n)
+        turn = wish * torch.rsqrt(_energy(wish) + doubt_n)
         turns.append(turn)
     return torch.stack(turns), turn
 

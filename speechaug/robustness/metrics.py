@@ -211,7 +211,7 @@ def relative_reduction(before: Array | float, after: Array | float, words: float
     Always finite: a rate before of less than one error in ``words`` counts as one error in ``words``.
 
     Example:
-        >>> relative_reduction(0.4, 0.1, words=100)
+        >>> float(relative_reduction(0.5, 0.125, words=100))
         0.75
     """
     return (before - after) / np.maximum(before, 1 / max(1.0, words))

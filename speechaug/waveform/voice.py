@@ -45,7 +45,7 @@ class PitchShift(Transform):
         1000.0
     """
 
-    time_accuracy_ms: ClassVar[float] = 10.0
+    time_accuracy_ms: ClassVar[float] = 20.0
 
     semitones: Range = span((-3.0, 3.0), neutral=0.0, limit=(-12.0, 12.0), lowest=-_MOST)
 
