@@ -41,7 +41,7 @@ def resolve_bank(source: BankSource, sample_rate: int) -> Bank | None:
 
 
 def resolve_policy(source: PolicySource, noise: Bank | None = None, rooms: Bank | None = None) -> Transform | None:
-    """Return the policy for an object, plain data, a YAML file or the name of a preset.
+    """Return the policy for an object, plain data, a YAML file, the name of a preset or ``none``.
 
     Args:
         source: which policy.
@@ -51,7 +51,7 @@ def resolve_policy(source: PolicySource, noise: Bank | None = None, rooms: Bank 
     Raises:
         ValueError: if it acts on spectrograms.
     """
-    if source is None:
+    if source in (None, "none"):
         return None
     if source == "small_sample":
         return presets.small_sample(noises=noise, rooms=rooms)

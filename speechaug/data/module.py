@@ -55,7 +55,7 @@ class SpeechDataModule(LightningDataModule):
         concat: least and most recordings of one speaker joined to a string; (1, 1) joins nothing.
         gap_s: range of the silence between joined recordings, in seconds.
         passes: how many times an epoch uses each recording.
-        policy: transform of waveforms, its plain data, a YAML file, or ``small_sample`` for the preset; None for none.
+        policy: transform of waveforms, its plain data, a YAML file, ``small_sample`` for the preset, or ``none``.
         noise: folder or bank for every ``AddNoise`` of the policy, instead of its own.
         rooms: folder or bank for every ``Reverb`` of the policy, instead of its own.
         test_noise: folder or bank of unseen noise; adds the conditions ``noise_20db``, ``_10db``, ``_5db``, ``_0db``.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from speechaug.functional.level import per_row, valid_mask
+from speechaug.functional.level import valid_mask
 from speechaug.functional.room import good_size
 
 # Resampling is a non-uniform FFT: a spectrum on a grid twice as fine, read between the grid points with a short kernel
@@ -81,7 +81,7 @@ def resample(x: Tensor, lengths: Tensor, factor: Tensor, width: int) -> Tensor:
         for start in range(0, x.shape[0], rows)
     ]
     y = torch.cat(parts).reshape(*x.shape[:-1], width)
-    y = torch.where(per_row(factor, x) == 1.0, pad(x, (0, width - x.shape[-1])), y)
+    y = torch.where(_each_row(factor == 1.0, x), pad(x, (0, width - x.shape[-1])), y)
     return torch.where(valid_mask(y, scaled_lengths(lengths, factor)), y, 0.0)
 
 
@@ -117,7 +117,7 @@ def time_stretch(x: Tensor, lengths: Tensor, rate: Tensor, width: int, sample_ra
         return x.new_zeros(*x.shape[:-1], width)
     signal, rate = x.reshape(x.shape[0], -1, x.shape[-1]), rate.double()
     y = _vocode(signal, lengths, rate, width, max(1, round(sample_rate / 100))).reshape(*x.shape[:-1], width)
-    y = torch.where(per_row(rate, x) == 1.0, pad(x, (0, width - x.shape[-1])), y)
+    y = torch.where(_each_row(rate == 1.0, x), pad(x, (0, width - x.shape[-1])), y)
     return torch.where(valid_mask(y, scaled_lengths(lengths, rate)), y, 0.0)
 
 
@@ -143,6 +143,10 @@ def time_shift(x: Tensor, lengths: Tensor, shift: Tensor) -> Tensor:
     kept = (source >= 0) & (source < lengths[:, None])
     y = _take(signal, source.clamp(0, x.shape[-1] - 1))
     return torch.where(kept[:, None] & valid_mask(signal, lengths), y, 0.0).reshape(x.shape)
+
+
+def _each_row(condition: Tensor, x: Tensor) -> Tensor:
+    return condition.view(-1, *[1] * (x.ndim - 1))
 
 
 def _budget(x: Tensor, samples: int) -> int:
@@ -256,10 +260,10 @@ def _turns(previous: Tensor, before: Tensor, spectrum: Tensor, turn: Tensor) -> 
     power = _energy(advance)
     # loud bins count twice: in the product, and as its weight; the least keeps the gradient of the root finite
     pull = advance * power.clamp(min=_TINY**2).sqrt()
-    doubt = _smooth(power.square() + onset.square()) * _DOUBT**2
+    doubt = _with_neighbours(power.square() + onset.square()) * _DOUBT**2
     turns = []
     for pull_n, onset_n, doubt_n in zip(pull.unbind(), onset.unbind(), doubt.unbind(), strict=True):
-        wish = _smooth(pull_n * turn + onset_n)
+        wish = _with_neighbours(pull_n * turn + onset_n)
         turn = wish * torch.rsqrt(_energy(wish) + doubt_n)
         turns.append(turn)
     return torch.stack(turns), turn
@@ -275,11 +279,9 @@ def _over_channels(z: Tensor) -> Tensor:
     return total
 
 
-def _smooth(z: Tensor) -> Tensor:
-    """Sum over the last axis with the weights 1, 4, 6, 4, 1."""
-    z = pad(z, (2, 2))
-    z = torch.add(z[..., 2:] + z[..., :-2], z[..., 1:-1], alpha=2.0)
-    return torch.add(z[..., 2:] + z[..., :-2], z[..., 1:-1], alpha=2.0)
+def _with_neighbours(z: Tensor) -> Tensor:
+    z = pad(z, (1, 1))
+    return z[..., 1:-1] + z[..., 2:] + z[..., :-2]
 
 
 def _overlap_add(frames: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,350 @@
+"""Speed, stretch and shift against soxr, closed forms, FFT peaks and clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+
+import speechaug as sa
+from speechaug import functional as F
+
+SAMPLE_RATE = 16_000
+ODD_RATIOS = [0.25, 0.5, 0.9, 0.937, 1.0417, 2 ** (1 / 12), 1.1, 2.0, 4.0]
+
+
+def db(ratio):
+    return 20 * np.log10(ratio)
+
+
+def snr_db(y, expected):
+    return -db(np.linalg.norm(np.asarray(y, np.float64) - expected) / np.linalg.norm(expected))
+
+
+def f0_hz(y, near_hz):
+    """The peak of a finely sampled spectrum near a frequency, refined by a parabola through its logarithm."""
+    spectrum = np.abs(np.fft.rfft(np.asarray(y, np.float64) * np.hanning(len(y)), 8 * len(y)))
+    bin_hz = SAMPLE_RATE / (8 * len(y))
+    low, high = int(0.9 * near_hz / bin_hz), int(1.1 * near_hz / bin_hz)
+    peak = low + int(np.argmax(spectrum[low:high]))
+    a, b, c = np.log(spectrum[peak - 1 : peak + 2])
+    return (peak + 0.5 * (a - c) / (a - 2 * b + c)) * bin_hz
+
+
+def cents(f_hz, expected_hz):
+    return 1_200 * np.log2(f_hz / expected_hz)
+
+
+def harmonics(f0, seconds, top_hz=7_000.0, rate=SAMPLE_RATE):
+    """A buzz with falling partials and no special phases; a sine where ``top_hz`` allows only one."""
+    t = np.arange(round(seconds * rate)) / rate
+    return 0.3 * sum(np.sin(2 * np.pi * f0 * k * t + k * k) / k for k in range(1, max(2, int(top_hz // f0) + 1)))
+
+
+def tensor(rows, dtype=torch.float32):
+    return torch.from_numpy(np.asarray(rows)).to(dtype)
+
+
+def full(x):
+    return torch.full((len(x),), x.shape[-1])
+
+
+def rows(values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def speech(shared_data, seconds=2.5):
+    folder = shared_data / "speech"
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings: {folder} is absent")
+    samples, rate = soundfile.read(folder / "LJ050-0131.wav")
+    return soxr.resample(samples, rate, SAMPLE_RATE)[: round(seconds * SAMPLE_RATE)]
+
+
+# Lengths
+
+
+def test_lengths_are_rounded_as_python_does():
+    rng = np.random.default_rng(0)
+    lengths = np.concatenate([rng.integers(0, 2_000_000, 5_000), np.arange(500), np.arange(500)])
+    factors = np.concatenate([rng.uniform(0.5, 2.0, 5_000), np.full(500, 2.0), np.full(500, 0.4)])
+    scaled = F.scaled_lengths(torch.from_numpy(lengths), torch.from_numpy(factors))
+    assert scaled.tolist() == [round(n / f) for n, f in zip(lengths.tolist(), factors.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("name", ["Speed", "TimeStretch"])
+def test_host_and_device_agree_on_lengths(name):
+    policy = sa.TRANSFORMS[name]()
+    draws = policy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=map(str, range(2_000))))
+    lengths = np.random.default_rng(0).integers(0, 500_000, 2_000)
+    (values,) = draws.values.values()
+    on_device = F.scaled_lengths(torch.from_numpy(lengths), torch.from_numpy(values))
+    assert np.array_equal(policy.out_lengths(lengths, **draws.values), on_device.numpy())
+
+
+# Resampling
+
+
+@pytest.mark.parametrize("top", [0.7, 0.85])
+def test_any_ratio_is_read_with_90_db(top):
+    """Forty tones up to a share of the lower Nyquist frequency, each ratio a row of one batch, against the formula."""
+    rng, samples = np.random.default_rng(0), 24_000
+    factors = np.array(ODD_RATIOS)
+    omega = np.pi * top * np.minimum(1.0, 1.0 / factors)[:, None] * rng.uniform(0.01, 1.0, (len(factors), 40))
+    phase = rng.uniform(0, 2 * np.pi, omega.shape)
+
+    def tones(row, positions):
+        return np.cos(omega[row][:, None] * positions + phase[row][:, None]).mean(0)
+
+    x = tensor([tones(row, np.arange(samples)) for row in range(len(factors))])
+    y = F.resample(x, full(x), rows(ODD_RATIOS), 4 * samples)
+    for row, factor in enumerate(ODD_RATIOS):
+        middle = np.arange(round(samples / factor))[round(800 / factor) : -round(800 / factor)]
+        assert snr_db(y[row, middle], tones(row, middle * factor)) > 90, factor
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_resampling_agrees_with_soxr(factor):
+    noise = np.random.default_rng(1).standard_normal(20_000)
+    spectrum = np.fft.rfft(noise * np.hanning(20_000))
+    spectrum[int(0.8 / max(1.0, factor) * len(spectrum)) :] = 0.0
+    x = np.fft.irfft(spectrum)
+    expected = soxr.resample(x, round(100_000 * factor), 100_000, quality="VHQ")
+    y = F.resample(tensor(x)[None], torch.tensor([20_000]), rows([factor]), round(20_000 / factor))[0].numpy()
+    inner = slice(500, min(len(y), len(expected)) - 500)
+    assert snr_db(y[inner], expected[inner]) > 80
+
+
+@pytest.mark.parametrize(("tone", "factor"), [(0.96, 1.1), (0.93, 1.1), (0.52, 2.0), (0.26, 4.0)])
+def test_what_lies_beyond_the_new_nyquist_frequency_vanishes(tone, factor):
+    x = tensor(np.cos(np.pi * tone * np.arange(16_000)))[None]
+    y = F.resample(x, full(x), rows([factor]), round(16_000 / factor))[0, 400:-400]
+    assert db(y.numpy().std() / x.numpy().std()) < -80
+
+
+def test_factor_one_is_exact_and_other_rows_do_not_care():
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3_000))).float()
+    y = F.resample(x, full(x), rows([1.0, 0.9]), 3_500)
+    assert torch.equal(y[0, :3_000], x[0])
+    assert not y[0, 3_000:].any()
+    assert y[1, 3_332].abs() > 0
+    assert not y[1, 3_333:].any()
+
+
+def test_positions_stay_exact_over_a_minute():
+    """A float32 position has lost 38 dB after 15 seconds; the last second must be as good as the first."""
+    factor, last = 0.937, np.arange(1_000_000, 1_020_000)
+    x = tensor(np.sin(2.0 * np.arange(960_000)))[None]
+    y = F.resample(x, full(x), rows([factor]), round(960_000 / factor))[0]
+    assert snr_db(y[last], np.sin(2.0 * last * factor)) > 95
+
+
+# Stretching
+
+
+def test_stretch_keeps_pitch_and_level_of_tones():
+    frequencies = [80.0, 110.0, 200.0, 440.0, 1_000.0, 2_500.0, 4_000.0]
+    for rate in (0.5, 0.8, 0.937, 1.25, 2.0):
+        x = tensor([harmonics(f, 1.5, top_hz=0) for f in frequencies])
+        y = F.time_stretch(x, full(x), rows([rate] * 7), round(24_000 / rate), SAMPLE_RATE)
+        for row, f in enumerate(frequencies):
+            inner = y[row, 1_000:-1_000].numpy()
+            assert abs(cents(f0_hz(inner, f), f)) < 5, (rate, f)
+            assert abs(db(inner.std() / x[row].numpy().std())) < 0.2, (rate, f)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.8, 0.937, 1.07, 1.25, 2.0])
+def test_stretch_keeps_pitch_and_level_of_voices(rate):
+    frequencies = [80.0, 95.0, 120.0, 190.0, 270.0, 400.0]
+    x = tensor([harmonics(f, 1.5) for f in frequencies])
+    y = F.time_stretch(x, full(x), rows([rate] * 6), round(24_000 / rate), SAMPLE_RATE)
+    for row, f in enumerate(frequencies):
+        inner = y[row, 1_000:-1_000].numpy()
+        assert abs(cents(f0_hz(inner, f), f)) < 5, f
+        assert abs(cents(f0_hz(inner, 5 * f), 5 * f)) < 5, f
+        assert abs(db(inner.std() / x[row].numpy().std())) < 0.5, f
+
+
+def test_stretch_has_no_dip_at_either_end():
+    x = tensor([harmonics(440.0, 0.8, top_hz=0)] * 4)
+    ratios = [0.5, 0.8, 1.25, 2.0]
+    lengths = F.scaled_lengths(full(x), rows(ratios))
+    y = F.time_stretch(x, full(x), rows(ratios), int(lengths.max()), SAMPLE_RATE)
+    for row, length in enumerate(lengths.tolist()):
+        for part in (y[row, :320], y[row, length - 320 : length]):
+            assert abs(db(part.numpy().std() / x[row].numpy().std())) < 1.5
+
+
+def test_stretch_by_nearly_one_gives_the_input_back():
+    """Framing, windows and the normalised overlap-add cancel: what is left is the rate."""
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 8_000))).float()
+    y = F.time_stretch(x, full(x), rows([1.0 + 1e-9]), 8_000, SAMPLE_RATE)
+    assert snr_db(y, x.numpy()) > 45  # 0.02 dB softer: the price of being stable where bins disagree
+    assert torch.equal(F.time_stretch(x, full(x), rows([1.0]), 8_000, SAMPLE_RATE), x)
+
+
+def test_stretch_stays_exact_over_a_minute():
+    x = tensor((np.sin(0.3 * np.arange(960_000)) + 0.5 * np.sin(0.7 * np.arange(960_000)))[None], torch.float64)
+    width = round(960_000 / 0.937)
+    y, y32 = (F.time_stretch(z, full(z), rows([0.937]), width, SAMPLE_RATE) for z in (x, x.float()))
+    last = slice(width - 32_000, width)
+    assert snr_db(y32[:, last], y[:, last].numpy()) > 90
+
+
+def test_stretch_keeps_clicks():
+    """A click lands where it belongs, within the accuracy promised, and stays a click: within 2 ms, 80 % of it."""
+    rng, places = np.random.default_rng(2), []
+    clicks = 0.001 * rng.standard_normal((4, 80_000))
+    ratios = [0.8, 0.9, 1.1, 1.25]
+    for row in clicks:
+        places.append(np.arange(1, 19) * 4_000 + rng.integers(0, 2_000, 18))
+        row[places[-1]] = 0.5
+    y = F.time_stretch(tensor(clicks), torch.full((4,), 80_000), rows(ratios), 100_000, SAMPLE_RATE).numpy()
+    errors_ms, kept = [], []
+    for row, rate in enumerate(ratios):
+        for place in places[row]:
+            expected = place / rate
+            start = int(expected) - 1_200
+            near = y[row, start : start + 2_400]
+            peak = int(np.argmax(np.abs(near)))
+            errors_ms.append(abs(start + peak - expected) / 16)
+            kept.append((near[peak - 16 : peak + 17] ** 2).sum() / (near**2).sum())
+    assert np.median(errors_ms) < 1.5
+    assert max(errors_ms) < 3.0 < sa.TimeStretch.time_accuracy_ms
+    assert np.mean(kept) > 0.8
+
+
+def test_stretch_keeps_the_stereo_image():
+    """Channels are turned alike: a copy, 6 dB softer and 5 samples later, stays that."""
+    noise = np.random.default_rng(0).standard_normal(16_005)
+    x = tensor(np.stack([noise[5:], 0.5 * noise[:-5]]))[None]
+    y = F.time_stretch(x, full(x), rows([1.2]), 13_333, SAMPLE_RATE)[0].numpy()
+    lag = int(np.argmax(np.abs(np.correlate(y[1], y[0, 50:-50], "valid")))) - 50
+    assert lag == 5
+    assert abs(db(y[1].std() / y[0].std()) + 6.02) < 0.1
+    softer = F.time_stretch(x[:, :1] * torch.tensor([[[1.0], [0.25]]]), full(x), rows([1.2]), 13_333, SAMPLE_RATE)
+    assert torch.allclose(softer[0, 1], 0.25 * softer[0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 32_768.0])
+def test_stretch_does_not_depend_on_level(scale):
+    x = tensor(harmonics(150.0, 0.4))[None]
+    y, scaled = (F.time_stretch(z, full(z), rows([0.85]), 7_529, SAMPLE_RATE) for z in (x, x * scale))
+    assert torch.allclose(scaled / scale, y, atol=1e-4)
+
+
+def test_stretch_keeps_the_spectrum_of_speech(shared_data):
+    """Log-mel frames of stretched speech against those of the speech itself, read at the stretched times."""
+    import librosa
+
+    x = speech(shared_data)
+    for rate in (0.8, 1.25):
+        y = F.time_stretch(tensor(x)[None], torch.tensor([len(x)]), rows([rate]), round(len(x) / rate), SAMPLE_RATE)
+        before, after = (
+            np.log(librosa.feature.melspectrogram(y=z, sr=SAMPLE_RATE, n_fft=512, hop_length=160, n_mels=40) + 1e-5)
+            for z in (x, y[0].double().numpy())
+        )
+        at = np.minimum(np.arange(after.shape[1]) * rate, before.shape[1] - 1)
+        expected = np.stack([np.interp(at, np.arange(before.shape[1]), band) for band in before])
+        assert 4.34 * np.sqrt(np.mean((after - expected) ** 2)) < 3.0, rate  # dB; without phase locking 5 and more
+
+
+# Shifting
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, -1.0, 3.4, -3.6, 0.5, 1.5, 2.5, -0.5, 49.0, 50.0, 1e6, -1e6])
+def test_shift_against_interpolation(shift):
+    rng = np.random.default_rng(0)
+    lengths = np.array([50, 31, 1, 0])
+    x = rng.standard_normal((4, 50)) * (np.arange(50) < lengths[:, None])
+    y = F.time_shift(torch.from_numpy(x), torch.from_numpy(lengths), rows([shift] * 4)).numpy()
+    for row, length in enumerate(lengths):
+        n = np.arange(length)
+        expected = np.interp(n - round(shift), n, x[row, :length], left=0.0, right=0.0) if length else np.zeros(0)
+        assert np.array_equal(y[row, :length], expected)
+        assert not y[row, length:].any()
+
+
+def test_each_row_and_every_channel_has_its_own_shift():
+    x = torch.arange(1.0, 13.0).reshape(2, 2, 3)
+    y = F.time_shift(x, full(x), rows([1.0, -1.0]))
+    assert y.tolist() == [[[0, 1, 2], [0, 4, 5]], [[8, 9, 0], [11, 12, 0]]]
+
+
+# What all of them share
+
+EFFECTS = {
+    "resample": lambda x, lengths, amount: F.resample(x, lengths, amount, round(x.shape[-1] / 0.7)),
+    "time_stretch": lambda x, lengths, amount: F.time_stretch(x, lengths, amount, round(x.shape[-1] / 0.7), 8_000),
+    "time_shift": lambda x, lengths, amount: F.time_shift(x, lengths, 500.0 * (amount - 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_a_row_alone_is_the_row_in_the_batch(name):
+    rng = np.random.default_rng(0)
+    lengths = torch.tensor([6_000, 4_321, 777, 1, 0])
+    x = tensor(rng.standard_normal((5, 2, 6_000))) * (torch.arange(6_000) < lengths[:, None, None])
+    amount = rows([0.7, 0.937, 1.1, 0.8, 1.3])
+    whole = EFFECTS[name](x, lengths, amount)
+    for row, length in enumerate(lengths.tolist()):
+        alone = EFFECTS[name](x[row : row + 1, :, :length], lengths[row : row + 1], amount[row : row + 1])
+        width = alone.shape[-1]
+        assert torch.allclose(alone[0], whole[row, :, :width], atol=5e-6)
+        assert not whole[row, :, width:].any()
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+@pytest.mark.parametrize("shape", [(0, 100), (2, 0), (2, 1), (3, 2, 1), (2, 3, 0), (2, 2_000)])
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-8])
+def test_degenerate_input_is_finite(name, shape, value):
+    x = torch.full(shape, value)
+    y = EFFECTS[name](x, full(x), torch.full(shape[:1], 0.9, dtype=torch.float64))
+    assert y.shape[:-1] == x.shape[:-1]
+    assert torch.isfinite(y).all()
+    assert value != 0.0 or not y.any()
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_gradients_are_those_of_finite_differences(name):
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 1, 24))).requires_grad_()
+    lengths, amount = torch.tensor([24, 17]), rows([0.8, 1.2])
+    effect = EFFECTS[name]
+    if name == "time_stretch":  # short frames, so that there are several
+        effect = lambda x, lengths, amount: F.time_stretch(x, lengths, amount, 30, 300)  # noqa: E731
+    assert torch.autograd.gradcheck(lambda x: effect(x, lengths, amount), x, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["Speed", "TimeStretch"])
+def test_ranges_out_of_reach_are_refused(name):
+    cls = sa.TRANSFORMS[name]
+    field = "factor" if name == "Speed" else "rate"
+    for bad in [(0.2, 1.0), (1.0, 4.5), (1.1, 0.9), (0.0, 1.0), (-1.0, 1.0)]:
+        with pytest.raises(ValueError, match=rf"^{name}: {field} must be "):
+            cls(**{field: bad})
+
+
+@pytest.mark.parametrize(
+    ("policy", "tolerance_ms"),
+    [
+        (sa.Speed(factor=(0.8, 1.25)), 0.1),
+        (sa.TimeShift(shift_ms=(-90.0, 90.0)), 0.1),
+        (sa.TimeStretch(rate=(0.8, 1.25)), 3.0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_moments_are_where_warp_times_says(policy, tolerance_ms):
+    """A short tone burst per row, found again at the middle of its energy."""
+    ids = [f"utt-{row}" for row in range(12)]
+    middles = np.linspace(0.3, 0.7, 12)
+    t = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    x = tensor([np.sin(6_000.0 * t) * np.exp(-(((t - middle) / 0.004) ** 2)) for middle in middles])
+    draws = policy.sample(sa.Rng.from_ids(seed=3, epoch=0, ids=ids))
+    y, _ = policy(x, None, draws, sample_rate=SAMPLE_RATE)
+    expected = policy.warp_times(middles[:, None], full(x), draws, sample_rate=SAMPLE_RATE)[:, 0]
+    energy = y.double().square()
+    found = (energy * torch.arange(y.shape[-1])).sum(-1) / energy.sum(-1) / SAMPLE_RATE
+    assert (1_000 * (found - expected)).abs().max() < tolerance_ms
+    assert policy.time_accuracy_ms >= tolerance_ms
