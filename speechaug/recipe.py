@@ -153,9 +153,9 @@ def examples(runs: Sequence[Run], data: SpeechDataModule, count: int = 3) -> lis
     heard = {run.name: {(r["condition"], r["id"]): r["hypothesis"] for r in run.results} for run in runs}
     noisy = [condition for condition in data.test_names if condition != "clean"]
     chosen = []
-    for condition in list(dict.fromkeys([*noisy[1:2], *noisy[-2:]]))[:count]:
+    for number, condition in enumerate(list(dict.fromkeys([*noisy[1:2], *noisy[-2:]]))[:count]):
         before, after = data.test_batch(data.test_names[0]), data.test_batch(condition)
-        row = len(before["id"]) // 2
+        row = (len(before["id"]) // 2 + number) % len(before["id"])  # another utterance for each
         chosen.append(
             {
                 "title": label(condition),

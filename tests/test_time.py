@@ -27,7 +27,7 @@ def f0_hz(y, near_hz):
     """The peak of a finely sampled spectrum near a frequency, refined by a parabola through its logarithm."""
     spectrum = np.abs(np.fft.rfft(np.asarray(y, np.float64) * np.hanning(len(y)), 8 * len(y)))
     bin_hz = SAMPLE_RATE / (8 * len(y))
-    low, high = int(0.9 * near_hz / bin_hz), int(1.1 * near_hz / bin_hz)
+    low, high = int(0.96 * near_hz / bin_hz), int(1.04 * near_hz / bin_hz)
     peak = low + int(np.argmax(spectrum[low:high]))
     a, b, c = np.log(spectrum[peak - 1 : peak + 2])
     return (peak + 0.5 * (a - c) / (a - 2 * b + c)) * bin_hz

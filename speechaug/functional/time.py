@@ -28,7 +28,7 @@ _TAIL = 1_024  # silence that catches the ringing: 140 dB down after 170 samples
 
 # Stretching: frames of 40 ms every 10 ms.
 _OVERLAP = 4
-_DOUBT = 0.2  # the more the neighbours of a bin disagree, the softer it gets; without it rounding errors would grow
+_DOUBT = 0.1  # the more the neighbours of a bin disagree, the softer it gets; without it rounding errors would grow
 _ONSET = 4.0  # a rise of energy by this factor within a frame's advance is a new sound, with its own phases
 _TINY = 1e-9  # energy of a bin, full scale having some 1e5, from which on phases are followed
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MINUS = "−"
 UNITS = {"db": "dB", "hz": "Hz", "ms": "ms", "s": "s", "semitones": "semitones", "frames": "frames", "bins": "bins"}
+_MEMBERS = {"Compose": "all of these, in order", "OneOf": "one of these", "SomeOf": "some of these"}
 _NOT_SAID = ("p", "bank", "members", "range_policy", "max_growth")
 
 
@@ -98,7 +99,7 @@ def print_table(runs: Runs, *, conditions: Sequence[str] | None = None, console:
         cells = [escape(row.label)]
         for run in summary.runs:
             score = row.scores[run]
-            cells.append(f"[bold]{100 * score.wer:.1f}[/] [dim]({_span(score.interval)})[/]")
+            cells.append(f"[bold]{100 * score.wer:.1f}[/] [dim]({_span(score.interval, joint='–')})[/]")
             if run in row.changes:
                 cells.append(_rich_change(row.changes[run]))
         table.add_row(*cells, end_section=row is summary.rows[-2] if len(summary.rows) > 1 else False)
@@ -149,9 +150,9 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
-def _span(interval: Interval, digits: int = 1) -> str:
+def _span(interval: Interval, digits: int = 1, joint: str = " to ") -> str:
     low, high = (f"{100 * value:.{digits}f}".replace("-", MINUS) for value in (interval.low, interval.high))
-    return f"{low} to {high}"
+    return f"{low}{joint}{high}"
 
 
 def _gain(value: float) -> str:
@@ -197,7 +198,9 @@ def describe(policy: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, s
     name = str(policy["class_path"]).rpartition(".")[2]
     chance = arguments.get("p", 1.0)
     share = "" if chance == 1.0 else f" on {100 * chance:g}\N{NO-BREAK SPACE}% of the utterances"
-    said = [_argument(key, value) for key, value in arguments.items() if key not in _NOT_SAID and value is not None]
+    given = {key: value for key, value in arguments.items() if key not in _NOT_SAID and value not in (None, [], ())}
+    said = [_argument(key, value) for key, value in given.items()]
+    said = [_MEMBERS[name], *said] if name in _MEMBERS else said
     yield depth, f"{name}{share}" + (f": {', '.join(said)}" if said else "")
     for member in arguments.get("members", ()):
         yield from describe(member, depth + 1)
@@ -206,7 +209,7 @@ def describe(policy: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, s
 def _argument(name: str, value: object) -> str:
     stem, _, suffix = name.rpartition("_")
     unit = UNITS.get(suffix, "") if stem else ""
-    ends = value if isinstance(value, (list, tuple)) else [value]
+    ends = dict.fromkeys(value if isinstance(value, (list, tuple)) else [value])  # a range of one value says it once
     shown = " to ".join(_number(end) for end in ends)
     return f"{(stem if unit else name).replace('_', ' ')} {shown} {unit}".rstrip()
 
