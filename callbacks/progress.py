@@ -76,4 +76,4 @@ class StepProgress(Callback):
 def _state(trainer: Trainer) -> str:
     shown = {"train_loss": "loss", "val_wer": "val WER"}
     metrics = trainer.callback_metrics
-    return ", ".join(f"{label} {float(metrics[name]):.3f}" for name, label in shown.items() if name in metrics)
+    return ", ".join(f"{label} {float(metrics[name].detach()):.3f}" for name, label in shown.items() if name in metrics)

@@ -49,13 +49,14 @@ def build_parser() -> Any:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Parse and do; returns the exit code."""
-    parser = build_parser()
-    parsed = parser.parse_args(arguments)
-    options = parsed[parsed.command]
-    if parsed.command == "doctor":
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given == ["doctor"]:  # before anything is imported that may be what is broken
         from speechaug.doctor import main as doctor
 
         return doctor()
+    parser = build_parser()
+    parsed = parser.parse_args(given)
+    options = parsed[parsed.command]
     if parsed.command == "transforms":
         from speechaug.catalog import print_transforms
 
