@@ -14,9 +14,9 @@ from speechaug.transform import Transform
 class Augment(Callback):
     """Augment the training batches of your own LightningModule; validation, test and prediction stay as they are.
 
-    The batch must be a dictionary; it is changed in place, on its device, before ``training_step`` sees it. Draws
-    depend on the seed, the epoch and each example's id. Without ids they depend on rank, batch and row, and so on
-    the batch size.
+    The batch must be a dictionary; it is changed in place, on its device, before ``training_step`` sees it, so a loader
+    must not hand out the same dictionary twice. Samples beyond the lengths must be zero. Draws depend on the seed, the
+    epoch and each example's id. Without ids they depend on rank, batch and row, and so on the batch size.
 
     Args:
         policy: a waveform policy.
@@ -27,8 +27,8 @@ class Augment(Callback):
         id_key: where it holds the list of ids; None without ids.
 
     Raises:
-        ValueError: if the policy is for spectrograms, or augmentation would happen twice: a second ``Augment``, or a
-            ``SpeechDataModule`` with a policy of its own.
+        ValueError: if the policy is for spectrograms, it changes lengths and the batch has none, a key is missing, or
+            augmentation would happen twice: a second ``Augment``, or a ``SpeechDataModule`` with a policy of its own.
 
     Example:
         >>> import speechaug as sa
@@ -50,6 +50,8 @@ class Augment(Callback):
         super().__init__()
         if policy.domain != "waveform":
             raise ValueError(f"Augment: policy must act on waveforms, got {type(policy).__name__}")
+        if policy.changes_length and lengths_key is None:
+            raise ValueError("Augment: lengths_key must be given, since the policy makes rows longer or shorter")
         self.policy = policy
         self.sample_rate = sample_rate
         self.seed = seed
@@ -70,21 +72,24 @@ class Augment(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Draw for this batch and apply."""
-        if not isinstance(batch, dict) or self.waveform_key not in batch:
-            keys = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
-            raise ValueError(f"Augment: batch must be a dictionary with the key {self.waveform_key!r}, got {keys}")
+        for key in (self.waveform_key, self.lengths_key, self.id_key):
+            if key is not None and not (isinstance(batch, dict) and key in batch):
+                keys = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
+                raise ValueError(f"Augment: batch must be a dictionary with the key {key!r}, got {keys}")
         x = batch[self.waveform_key]
         lengths = batch[self.lengths_key] if self.lengths_key else None
-        rng = Rng.from_ids(
-            seed=self.seed, epoch=trainer.current_epoch, ids=self._ids(trainer, batch, len(x), batch_idx)
-        )
+        if self.id_key is not None:
+            ids = as_ids(batch[self.id_key])
+        else:
+            ids = [f"{trainer.global_rank}/{batch_idx}/{row}" for row in range(len(x))]
+        rng = Rng.from_ids(seed=self.seed, epoch=trainer.current_epoch, ids=ids)
         with torch.no_grad():
             y, y_lengths = self.policy(x, lengths, self.policy.sample(rng), sample_rate=self.sample_rate)
         batch[self.waveform_key] = y
         if self.lengths_key:
             batch[self.lengths_key] = y_lengths
 
-    def _ids(self, trainer: Trainer, batch: dict[str, Any], rows: int, batch_idx: int) -> list[str]:
-        if self.id_key is not None and self.id_key in batch:
-            return [str(name) for name in batch[self.id_key]]
-        return [f"{trainer.global_rank}/{batch_idx}/{row}" for row in range(rows)]
+
+def as_ids(names: Any) -> list[str]:
+    """Return a batch's ids as texts, whether they were collated to a list or to a tensor."""
+    return [str(name) for name in (names.tolist() if isinstance(names, torch.Tensor) else names)]

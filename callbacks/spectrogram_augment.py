@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from speechaug.callbacks.augment import as_ids
 from speechaug.rng import Rng
 from speechaug.transform import Transform
 
@@ -22,12 +23,12 @@ class SpectrogramAugment(Callback):
         module: the feature module's name in your LightningModule, dotted if nested. It returns ``(spec, lengths)`` or
             ``spec`` alone.
         seed: of the draws.
-        id_key: where the batch holds the list of ids; without ids draws depend on rank, batch and row.
+        id_key: where the batch holds the list of ids; None without ids: draws then depend on rank, batch and row.
         time_last: whether spectrograms are ``(B, F, T)``; False for ``(B, T, F)``.
 
     Raises:
-        ValueError: if the policy is for waveforms, changes lengths of a module that returns none, the module does not
-            exist, or another ``SpectrogramAugment`` hooks the same one.
+        ValueError: if the policy is for waveforms, or changes lengths and the module returns none; there are no ids; the
+            module does not exist, or another ``SpectrogramAugment`` hooks the same one.
 
     Example:
         >>> import speechaug as sa
@@ -41,7 +42,7 @@ class SpectrogramAugment(Callback):
         *,
         module: str = "features",
         seed: int = 0,
-        id_key: str = "id",
+        id_key: str | None = "id",
         time_last: bool = True,
     ) -> None:
         """Keep the configuration; see the class."""
@@ -77,8 +78,14 @@ class SpectrogramAugment(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Remember whose features come next."""
-        ids = batch.get(self.id_key) if isinstance(batch, dict) else None
-        self._ids = None if ids is None else [str(name) for name in ids]
+        if self.id_key is None:
+            self._ids = None
+        elif isinstance(batch, dict) and self.id_key in batch:
+            self._ids = as_ids(batch[self.id_key])
+        else:
+            raise ValueError(
+                f"SpectrogramAugment: batch must be a dictionary with the key {self.id_key!r}, or id_key None"
+            )
         self._epoch = trainer.current_epoch
         self._fallback = f"{trainer.global_rank}/{batch_idx}"
 
@@ -103,6 +110,10 @@ class SpectrogramAugment(Callback):
         if not (module.training and self._fallback):
             return None
         spec, lengths = output if isinstance(output, tuple) else (output, None)
+        if lengths is None and self.policy.changes_length:
+            raise ValueError(
+                f"SpectrogramAugment: module {self.module!r} must return (spec, lengths): the policy changes them"
+            )
         rows = self._ids or [f"{self._fallback}/{row}" for row in range(len(spec))]
         rng = Rng.from_ids(seed=self.seed, epoch=self._epoch, ids=rows)
         y, y_lengths = self._apply(spec, lengths, rng.fork("SpectrogramAugment"))

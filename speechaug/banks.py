@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ class Bank:
 
     def __init__(
         self,
-        folder: str | None,
+        folder: str | Path | None,
         *,
         sample_rate: int,
         digest: str | None = None,
@@ -65,9 +66,11 @@ class Bank:
         """Remember where the clips are; see the class."""
         if sample_rate <= 0:
             raise ValueError(f"Bank: sample_rate must be positive, got {sample_rate!r}")
-        self.folder = folder
+        self.folder = None if folder is None else str(folder)
         self.sample_rate = sample_rate
-        self.weights = weights
+        self.weights = None if weights is None else {name: float(weight) for name, weight in weights.items()}
+        if not all(0.0 <= weight < math.inf for weight in (self.weights or {}).values()):
+            raise ValueError(f"Bank: weights must be finite and not negative, got {weights}")
         self._expected = digest
         self._names: tuple[str, ...] = ()
         self._hashes: tuple[str, ...] = ()
@@ -82,7 +85,7 @@ class Bank:
 
         Unreadable, empty and silent files are left out and named in one warning.
         """
-        bank = cls(str(folder), sample_rate=sample_rate, weights=weights)
+        bank = cls(folder, sample_rate=sample_rate, weights=weights)
         bank.load()
         return bank
 
@@ -106,7 +109,12 @@ class Bank:
         """Decode the files unless that was done; see the class for what is raised."""
         if self._clips is not None:
             return
-        if self.folder is None or not Path(self.folder).is_dir():
+        if self.folder is None:
+            raise ValueError(
+                "Bank: its clips were given as arrays and are not in the file; "
+                'pass them again: load_policy(path, banks={"AddNoise": bank}) with the member\'s name'
+            )
+        if not Path(self.folder).is_dir():
             raise ValueError(
                 f"Bank: folder must be an existing folder, got {self.folder!r}; "
                 'to use another, load_policy(path, banks={"AddNoise": "folder/"}) with the member\'s name'
@@ -117,12 +125,13 @@ class Bank:
             warnings.warn(f"Bank: {len(bad)} files of {self.folder} were left out: {listed}", stacklevel=3)
         if not clips:
             raise ValueError(f"Bank: folder must hold usable audio files, got {self.folder!r}")
+        self._check_weights(names)
         self._fill(tuple(names), tuple(hashes), clips)
         if self._expected not in (None, self.digest):
             self._clips = None
             raise ValueError(
                 f"Bank: the clips in {self.folder!r} must have the digest {self._expected}; they are not those the "
-                "policy was saved with (pass banks={...} to load_policy to use others on purpose)"
+                'policy was saved with; to use others on purpose, load_policy(path, banks={"AddNoise": sa.Bank(...)})'
             )
 
     def _fill(self, names: tuple[str, ...], hashes: tuple[str, ...], clips: list[NDArray[np.float32]]) -> None:
@@ -139,9 +148,16 @@ class Bank:
             torch.from_numpy(np.array([np.abs(clip).argmax() for clip in clips], np.int64)),
         )
         self._names, self._hashes, self._longest = names, hashes, int(lengths.max())
-        unknown = set(self.weights or {}) - {name.split("/")[0] for name in names}
+
+    def _check_weights(self, names: Sequence[str]) -> None:
+        if self.weights is None:
+            return
+        groups = {name.split("/")[0] for name in names}
+        unknown = set(self.weights) - groups
         if unknown:
             raise ValueError(f"Bank: weights must name subfolders of {self.folder!r}, got {sorted(unknown)}")
+        if not any(self.weights.get(group, 1.0) > 0 for group in groups):
+            raise ValueError(f"Bank: weights must leave at least one clip a chance, got {self.weights}")
 
     def _loaded(self) -> Clips:
         self.load()

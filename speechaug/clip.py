@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 from speechaug.rng import Rng
 from speechaug.transform import Transform
 
+_MOST_CHANNELS = 64
 
-def augment(samples: NDArray[Any], sample_rate: int, policy: Transform, *, seed: int = 0) -> NDArray[Any]:
+
+def augment(
+    samples: NDArray[Any], sample_rate: int, policy: Transform, *, seed: int = 0, id: str = "clip"
+) -> NDArray[Any]:
     """Augment one clip.
 
     Args:
         samples: ``(T,)`` or ``(C, T)``, floating in [-1, 1] or int16; all channels get the same effect.
         sample_rate: in Hz.
         policy: waveform transform or policy.
-        seed: another seed, another draw; the same seed, the same result.
+        seed: another seed, another draw; the same seed and id, the same result.
+        id: what the clip is, such as its path: clips with other ids get other draws.
 
     Returns:
         The clip in the shape and type given; it may be longer or shorter. int16 is rounded and saturates.
@@ -37,6 +42,8 @@ def augment(samples: NDArray[Any], sample_rate: int, policy: Transform, *, seed:
     samples = np.asarray(samples)
     if samples.ndim not in (1, 2):
         raise ValueError(f"augment: samples must be (T,) or (C, T), got shape {samples.shape}")
+    if samples.ndim == 2 and samples.shape[0] > max(samples.shape[1], _MOST_CHANNELS):
+        raise ValueError(f"augment: samples must be (C, T), got shape {samples.shape}: transpose them")
     if not (np.issubdtype(samples.dtype, np.floating) or samples.dtype == np.int16):
         raise TypeError(f"augment: samples must be floating or int16, got {samples.dtype}")
     if policy.domain != "waveform" or policy.mixes_rows:
@@ -46,8 +53,8 @@ def augment(samples: NDArray[Any], sample_rate: int, policy: Transform, *, seed:
     x = x.astype(np.float32) if x.dtype not in (np.float32, np.float64) else x
     if not np.isfinite(x).all():
         raise ValueError(f"augment: samples must be finite, got {int((~np.isfinite(x)).sum())} that are not")
-    draws = policy.sample(Rng.from_ids(seed=seed, epoch=0, ids=["clip"]))
-    batch = torch.from_numpy(np.ascontiguousarray(x)).unsqueeze(0)
+    draws = policy.sample(Rng.from_ids(seed=seed, epoch=0, ids=[id]))
+    batch = torch.from_numpy(np.require(x, requirements=["C", "W"])).unsqueeze(0)
     y, lengths = policy(batch, None, draws, sample_rate=sample_rate)
     out = y[0, ..., : int(lengths[0])].numpy()
     if is_int:

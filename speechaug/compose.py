@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from speechaug import functional as F
 from speechaug.draws import Draws, Values
 from speechaug.rng import Floats, Ints, Rng
-from speechaug.transform import Call, Context, Transform, places
+from speechaug.transform import Call, Context, Transform, fit, places
 
 RangePolicy = Literal["none", "rescale", "clip"]
 S = TypeVar("S", bound="_Sequence")
@@ -44,8 +44,10 @@ class _Sequence(Transform):
         self._check(self.range_policy in ("none", "rescale", "clip"), "range_policy", "none, rescale or clip")
         if any(isinstance(member, _Sequence) and member.range_policy != "none" for member in self.members):
             raise ValueError(f"{owner}: range_policy must be set once, on the outermost policy")
+        if self.range_policy != "none" and self.domain != "waveform":
+            raise ValueError(f"{owner}: range_policy must be none for spectrograms, got {self.range_policy!r}")
         if self.growth > self.max_growth:
-            named = ", ".join(f"{type(m).__name__} {m.growth:.3g}x" for m in self.members if m.growth > 1.0)
+            named = ", ".join(f"{type(m).__name__} {m.most():.3g}x" for m in self.members if m.most() > 1.0)
             raise ValueError(
                 f"{owner}: members must together lengthen a row at most max_growth={self.max_growth:g} times, "
                 f"got {self.growth:.3g} ({named})"
@@ -69,7 +71,11 @@ class _Sequence(Transform):
 
     @property
     def growth(self) -> float:
-        return 1.0 if self.p == 0.0 else math.prod(member.growth for member in self.members)
+        return math.prod(member.most() for member in self.members)
+
+    @property
+    def changes_length(self) -> bool:
+        return any(member.changes_length for member in self.members)
 
     @abstractmethod
     def gates(self, rng: Rng) -> NDArray[np.bool_]:
@@ -82,9 +88,16 @@ class _Sequence(Transform):
         raise NotImplementedError("a policy's members are applied one by one")
 
     def scaled(self: S, strength: float) -> S:
-        return dataclasses.replace(self, members=tuple(member.scaled(strength) for member in self.members))
+        members = tuple(member.scaled(strength) for member in self.members)
+        loose = dataclasses.replace(self, members=members, max_growth=math.inf)
+        return dataclasses.replace(loose, max_growth=max(self.max_growth, loose.growth))
+
+    @classmethod
+    def at(cls: type[S], strength: float, **fixed: Any) -> S:
+        raise TypeError(f"{cls.__name__}: at() is for single transforms; scale a policy with scaled()")
 
     def replay(self, data: Mapping[str, Any]) -> Draws:
+        self._check_places(data)
         members = {place: member.replay(data[place]) for place, member in places(self.members)}
         return Draws(np.asarray(data["on"], bool), {}, members=members)
 
@@ -99,15 +112,24 @@ class _Sequence(Transform):
         for member in self.members:
             member._check_rate(sample_rate)
 
+    def _check_places(self, found: Iterable[str]) -> None:
+        expected = [place for place, _ in places(self.members)]
+        if set(found) - {"on"} != set(expected):
+            owner, got = type(self).__name__, sorted(set(found) - {"on"})
+            raise ValueError(f"{owner}: draws must be of this policy, for {expected}, got {got}")
+
     def _step(
         self, x: Tensor, lengths: Tensor, draws: Draws | Mapping[str, Any], call: Call, place: str
     ) -> tuple[Tensor, Tensor]:
         children = draws.members if isinstance(draws, Draws) else draws
+        self._check_places(children)
         y, y_lengths = x, lengths
         for name, member in places(self.members):
             y, y_lengths = member._step(y, y_lengths, children[name], call, f"{place}/{name}" if place else name)
+        if not isinstance(draws, Draws):  # members gate rows one by one: together they lengthen less than each could
+            y = fit(y, min(y.shape[-1], math.ceil(x.shape[-1] * self.most())))
         if self.range_policy != "none":
-            on = draws.mirror(x.device)["on"] if isinstance(draws, Draws) else draws["on"]
+            on = draws.gate(x.device)[0] if isinstance(draws, Draws) else draws["on"]
             y = F.into_range(y, on, self.range_policy)
         return y, y_lengths
 
@@ -191,7 +213,7 @@ class OneOf(_Sequence):
 
     @property
     def growth(self) -> float:
-        return 1.0 if self.p == 0.0 else max(member.growth for member in self.members)
+        return max(member.most() for member in self.members)
 
     def gates(self, rng: Rng) -> NDArray[np.bool_]:
         """Let one member act on a row."""
@@ -234,8 +256,7 @@ class SomeOf(_Sequence):
 
     @property
     def growth(self) -> float:
-        most = sorted((member.growth for member in self.members), reverse=True)[: self.count[1]]
-        return 1.0 if self.p == 0.0 else math.prod(most)
+        return math.prod(sorted((member.most() for member in self.members), reverse=True)[: self.count[1]])
 
     def gates(self, rng: Rng) -> NDArray[np.bool_]:
         """Let the members with the smallest of random keys act."""

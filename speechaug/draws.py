@@ -53,7 +53,10 @@ class Draws:
         self.members = members or {}
         self.order: Ints = np.argsort(~self.on, kind="stable").astype(np.int64)
         self.count = int(self.on.sum())
+        if {"on", *self.members} & set(self.values):
+            raise ValueError(f"Draws: values must not be named 'on' or like a member, got {sorted(self.values)}")
         self._mirror: dict[str, Tensor] = {}
+        self._gate: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -67,7 +70,7 @@ class Draws:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the host part alone."""
-        return {**self.__dict__, "_mirror": {}}
+        return {**self.__dict__, "_mirror": {}, "_gate": None}
 
     def walk(self, place: str = "") -> Iterator[tuple[str, Draws]]:
         """Yield each transform's place and draws, depth first."""
@@ -91,15 +94,20 @@ class Draws:
         return self
 
     def mirror(self, device: torch.device) -> dict[str, Tensor]:
-        """Return the parameters as tensors on ``device``: ``on`` bool, ``order`` int64, values float64 or int64."""
-        if not self._mirror or self._mirror["on"].device != device:
-            self.to(device)
+        """Return the values as tensors on ``device``, float64 or int64."""
+        self.gate(device)
         return self._mirror
+
+    def gate(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return on ``device`` which rows are on, and the rows' indices, those that are on first."""
+        if self._gate is None or self._gate[0].device != device:
+            self.to(device)
+        assert self._gate is not None
+        return self._gate
 
     def tensors(self, device: torch.device | str = "cpu") -> dict[str, Any]:
         """Return a plain tree of tensors: what a compiled or captured call takes (fixed shapes, every row gated)."""
-        mirror = self.mirror(torch.device(device))
-        own = {name: mirror[name] for name in ("on", *self.values)}
+        own = {"on": self.gate(torch.device(device))[0], **self.mirror(torch.device(device))}
         return {**own, **{name: member.tensors(device) for name, member in self.members.items()}}
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,7 +140,7 @@ class Draws:
         return np.concatenate(rows, axis=0)
 
     def _unpack(self, packed: Tensor, start: int) -> int:
-        mirror = {"on": packed[start] != 0, "order": packed[start + 1]}
+        self._gate, mirror = (packed[start] != 0, packed[start + 1]), {}
         start += 2
         for name, value in self.values.items():
             width = 1 if value.ndim == 1 else value.shape[1]
@@ -175,5 +183,5 @@ def _in_words(row: list[tuple[str, dict[str, Any]]]) -> str:
             return "[" + ", ".join(map(spell, value)) + "]"
         return f"{value:.3g}" if isinstance(value, float) else str(value)
 
-    parts = [f"{place}({', '.join(f'{name}={spell(value)}' for name, value in drawn.items())})" for place, drawn in row]
-    return ", ".join(parts) or "nothing"
+    parts = [(place, ", ".join(f"{name}={spell(value)}" for name, value in drawn.items())) for place, drawn in row]
+    return ", ".join(f"{place}({inside})" if place else inside or "on" for place, inside in parts) or "nothing"

@@ -58,7 +58,7 @@ def philox4x32(counter: Words, key: Words) -> Words:
 def _digest(parts: Iterable[str]) -> bytes:
     """Return 64 bits of a hash in which no two lists of parts are spelled alike."""
     spelled = "".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.blake2b(spelled.encode(), digest_size=8).digest()
+    return hashlib.blake2b(spelled.encode(errors="surrogateescape"), digest_size=8).digest()
 
 
 class Rng:

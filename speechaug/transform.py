@@ -8,6 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -23,6 +24,7 @@ Domain = Literal["waveform", "spectrogram"]
 Scale = Literal["linear", "log"]
 T = TypeVar("T", bound="Transform")
 
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
 _NO_BOUND: Ints = np.zeros(0, np.int64)
 
 TRANSFORMS: dict[str, type[Transform]] = {}
@@ -88,6 +90,7 @@ class Context:
         width: samples or frames the output must have; more than the input's only where lengths grow.
         extras: by-products recorded so far; None when nobody asked for any.
         rows: where the given rows stand in the batch; None when all of them are given.
+        on: which rows are on, where all of them are given all the same (fixed shapes); else None.
         batch: number of rows of the whole batch.
         place: the transform's place in the policy.
     """
@@ -97,6 +100,7 @@ class Context:
     batch: int = 0
     place: str = ""
     rows: Tensor | None = None
+    on: Tensor | None = None
     extras: dict[str, Tensor] | None = None
 
     def record(self, name: str, values: Tensor) -> None:
@@ -106,6 +110,8 @@ class Context:
         if self.rows is not None:
             whole = values.new_full((self.batch, *values.shape[1:]), math.nan)
             values = whole.index_copy(0, self.rows, values)
+        elif self.on is not None:
+            values = torch.where(self.on.view(-1, *[1] * (values.ndim - 1)), values, math.nan)
         self.extras[f"{self.place}.{name}" if self.place else name] = values
 
 
@@ -130,12 +136,14 @@ class Transform(ABC):
         differentiable: whether gradients reach the input.
         mixes_rows: whether examples of a batch are mixed with each other.
         time_accuracy_ms: how far a moment may land from where ``warp_times`` says, in ms.
+        by_products: names of what ``run`` reports beside the output.
     """
 
     domain: ClassVar[Domain] = "waveform"
     differentiable: ClassVar[bool] = True
     mixes_rows: ClassVar[bool] = False
     time_accuracy_ms: ClassVar[float] = 0.1
+    by_products: ClassVar[tuple[str, ...]] = ()
 
     p: float = 1.0
 
@@ -163,11 +171,15 @@ class Transform(ABC):
 
     def __post_init__(self) -> None:
         """Check the configuration before any data is seen."""
-        self._check(0.0 <= self.p <= 1.0, "p", "in [0, 1]")
+        chance: Any = self.p
+        self._check(isinstance(chance, Real) and 0.0 <= float(chance) <= 1.0, "p", "a number in [0, 1]")
+        object.__setattr__(self, "p", float(chance))
+        if hasattr(self, "bank"):
+            self._check(hasattr(self.bank, "hashes"), "bank", "a Bank")
         for name, spread in self._spans().items():
             value = getattr(self, name)
             is_pair = isinstance(value, (tuple, list)) and len(value) == 2
-            self._check(is_pair and all(isinstance(v, (int, float)) for v in value), name, "a (low, high) pair")
+            self._check(is_pair and all(isinstance(v, Real) for v in value), name, "a (low, high) pair")
             object.__setattr__(self, name, (float(value[0]), float(value[1])))
             low, high = getattr(self, name)
             self._check(math.isfinite(low) and math.isfinite(high) and low <= high, name, "finite with low <= high")
@@ -212,14 +224,26 @@ class Transform(ABC):
 
     @property
     def growth(self) -> float:
-        """Return the most by which a row can become longer."""
+        """Return how many times longer a row can become at most, where the transform is on."""
         return 1.0
 
     # What everybody uses. Sealed.
 
+    @property
+    def changes_length(self) -> bool:
+        """Whether rows can become longer or shorter."""
+        return type(self).out_lengths is not Transform.out_lengths
+
+    def most(self) -> float:
+        """Return how many times longer a row can become at most."""
+        return 1.0 if self.p == 0.0 else self.growth
+
     def sample(self, rng: Rng) -> Draws:
-        """Draw the parameters of a batch: one row per stream of ``rng``."""
-        return self._sample(rng, np.ones(len(rng), bool))
+        """Draw the parameters of a batch: one row per stream of ``rng``; the same each time for the same ``rng``.
+
+        Another view of the same examples comes from ``rng.fork("view-2")``.
+        """
+        return self._sample(rng.fork(type(self).__name__), np.ones(len(rng), bool))
 
     def __call__(
         self,
@@ -257,7 +281,7 @@ class Transform(ABC):
         *,
         sample_rate: int | None = None,
     ) -> Augmented:
-        """Do the same as a call and return by-products too, such as ``extras["AddNoise.snr_db"]`` (NaN where off)."""
+        """Do the same as a call and return by-products too: ``extras["AddNoise.snr_db"]``, NaN where a row was off."""
         return self._run(x, lengths, draws, sample_rate, {})
 
     def warp_times(
@@ -276,6 +300,11 @@ class Transform(ABC):
         """
         moments = torch.as_tensor(times).cpu().double().numpy()
         frames = torch.as_tensor(lengths).cpu().long().numpy()
+        if moments.ndim != 2 or len(moments) != len(draws) or frames.shape != (len(draws),):
+            raise ValueError(
+                f"{type(self).__name__}: times must be ({len(draws)}, N) and lengths ({len(draws)},), "
+                f"got {moments.shape} and {frames.shape}"
+            )
         return torch.from_numpy(self._warp(moments, frames, draws, float(sample_rate))[0])
 
     def replay(self, data: Mapping[str, Any]) -> Draws:
@@ -293,8 +322,8 @@ class Transform(ABC):
         Raises:
             ValueError: if ``strength`` is negative.
         """
-        if not strength >= 0.0:
-            raise ValueError(f"{type(self).__name__}: strength must be at least 0, got {strength!r}")
+        if not 0.0 <= strength < math.inf:
+            raise ValueError(f"{type(self).__name__}: strength must be at least 0 and finite, got {strength!r}")
         if strength == 0.0:
             return dataclasses.replace(self, p=0.0)
         moved: dict[str, Any] = {}
@@ -313,7 +342,7 @@ class Transform(ABC):
         """
         if not 0.0 <= strength <= 1.0:
             raise ValueError(f"{cls.__name__}: strength must be in [0, 1], got {strength!r}")
-        points: dict[str, Any] = {"p": float(strength > 0.0)}
+        points: dict[str, Any] = {"p": float(strength > 0.0) if cls._spans() else strength}
         for name, spread in cls._spans().items():
             ends = [spread.move(end, strength) for end in spread.limit]
             points[name] = (min(ends), max(ends))
@@ -348,8 +377,11 @@ class Transform(ABC):
         mono = self.domain == "waveform" and x.ndim == 2
         work = work.unsqueeze(1) if mono else work
         bound = np.full(len(draws), x.shape[-1], np.int64) if isinstance(draws, Draws) else _NO_BOUND
-        y, y_lengths = self._step(work, lengths, draws, Call(rate, extras, bound), "")
+        frames = lengths.to(torch.int64)
+        with torch.autocast(x.device.type, enabled=False):
+            y, y_lengths = self._step(work, frames, draws, Call(rate, extras, bound), "")
         y = y.clone() if y is work else y  # the caller may write into the result
+        y_lengths = y_lengths.clone() if y_lengths is lengths else y_lengths
         return Augmented((y.squeeze(1) if mono else y).to(x.dtype), y_lengths, {} if extras is None else extras)
 
     def _check_call(
@@ -362,13 +394,15 @@ class Transform(ABC):
             raise ValueError(f"{owner}: x must be {wanted}, got shape {shape}")
         if not x.is_floating_point():
             raise TypeError(f"{owner}: x must be floating, got {x.dtype}")
+        if lengths is not None and (not isinstance(lengths, Tensor) or lengths.dtype not in _INTEGERS):
+            raise TypeError(f"{owner}: lengths must be integers in a tensor, got {getattr(lengths, 'dtype', lengths)}")
         if lengths is not None and lengths.shape != x.shape[:1]:
             raise ValueError(f"{owner}: lengths must be of shape ({shape[0]},), got {tuple(lengths.shape)}")
         drawn = len(draws) if isinstance(draws, Draws) else draws["on"].shape[0]
         if drawn != shape[0]:
             raise ValueError(f"{owner}: draws must hold {shape[0]} rows, got {drawn}")
-        if self.domain == "waveform" and not sample_rate:
-            raise ValueError(f"{owner}: sample_rate must be given for waveforms, got {sample_rate!r}")
+        if self.domain == "waveform" and not (sample_rate and sample_rate > 0 and int(sample_rate) == sample_rate):
+            raise ValueError(f"{owner}: sample_rate must be given in whole Hz for waveforms, got {sample_rate!r}")
         self._check_rate(int(sample_rate or 0))
         return int(sample_rate or 0)
 
@@ -384,25 +418,27 @@ class Transform(ABC):
     ) -> tuple[Tensor, Tensor]:
         if isinstance(draws, Draws):
             return self._eager(x, lengths, draws, call, place)
-        width = x.shape[-1] if self.growth == 1.0 else math.ceil(x.shape[-1] * self.growth)
-        context = Context(call.sample_rate, width, x.shape[0], place, None, call.extras)
+        width, on = math.ceil(x.shape[-1] * self.most()), draws["on"]
+        context = Context(call.sample_rate, width, x.shape[0], place, on=on, extras=call.extras)
         params = {name: value for name, value in draws.items() if name != "on"}
         y, y_lengths = self.apply(x, lengths, context, **params)
-        on = draws["on"]
         return torch.where(on.view(-1, 1, 1), y, fit(x, width)), torch.where(on, y_lengths, lengths)
 
     def _eager(self, x: Tensor, lengths: Tensor, draws: Draws, call: Call, place: str) -> tuple[Tensor, Tensor]:
         """Compute the rows that are on and leave the others as they are."""
+        context = Context(call.sample_rate, x.shape[-1], len(draws), place, extras=call.extras)
         if draws.count == 0:
+            for name in self.by_products:
+                context.record(name, torch.full((len(draws),), math.nan, dtype=torch.float64, device=x.device))
             return x, lengths
         mirror, some = draws.mirror(x.device), draws.count < len(draws)
-        rows = mirror["order"][: draws.count]
+        rows = draws.gate(x.device)[1][: draws.count]
         on = draws.order[: draws.count]
         host = {name: value[on] for name, value in draws.values.items()}
         call.bound = call.bound.copy()
         call.bound[on] = self.out_lengths(call.bound[on], **host)
-        width, widest = int(call.bound[on].max()), int(call.bound.max())
-        context = Context(call.sample_rate, width, len(draws), place, rows if some else None, call.extras)
+        context.width, widest = int(call.bound[on].max()), int(call.bound.max())
+        context.rows = rows if some else None
         if not some:
             return self.apply(x, lengths, context, **{name: mirror[name] for name in draws.values})
         params = {name: mirror[name].index_select(0, rows) for name in draws.values}
@@ -435,6 +471,8 @@ def plain(value: Any) -> Any:
     """Return ``value`` as plain data: tuples as lists, transforms and banks as dictionaries."""
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
     return value.to_dict() if hasattr(value, "to_dict") else value
 
 
@@ -449,8 +487,8 @@ def from_dict(data: Mapping[str, Any]) -> Any:
     module, _, name = str(data["class_path"]).rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        raise ValueError(f"from_dict: class_path must name a class, got {data['class_path']!r}") from None
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"from_dict: class_path must name a class, got {data['class_path']!r} ({error})") from error
     if not (isinstance(cls, type) and hasattr(cls, "to_dict")):
         raise ValueError(f"from_dict: class_path must name a transform or a bank, got {data['class_path']!r}")
     arguments = {name: _revive(value) for name, value in dict(data.get("init_args") or {}).items()}

@@ -59,7 +59,7 @@ class FrequencyMask(Transform):
         """Check the configuration."""
         super().__post_init__()
         self._check(all(end.is_integer() for end in self.width_bins), "width_bins", "whole numbers")
-        self._check(self.count >= 1, "count", "at least 1")
+        self._check(isinstance(self.count, int) and self.count >= 1, "count", "a whole number of at least 1")
         self._check(self.fill in ("zero", "mean"), "fill", "'zero' or 'mean'")
 
     def draw(self, rng: Rng) -> Values:
@@ -126,7 +126,7 @@ class TimeMask(Transform):
         """Check the configuration."""
         super().__post_init__()
         self._check(all(end.is_integer() for end in self.width_frames), "width_frames", "whole numbers")
-        self._check(self.count >= 1, "count", "at least 1")
+        self._check(isinstance(self.count, int) and self.count >= 1, "count", "a whole number of at least 1")
         self._check(0.0 <= self.max_fraction <= 1.0, "max_fraction", "in [0, 1]")
         for name in ("width_fraction", "count_fraction"):
             value = getattr(self, name)

@@ -61,6 +61,8 @@ class AddNoise(Transform):
         tensor([10.], dtype=torch.float64)
     """
 
+    by_products = ("snr_db",)
+
     bank: Bank
     snr_db: Range = _snr_span((0.0, 20.0))
     reference: Reference = "rms"
@@ -120,6 +122,8 @@ class AddColoredNoise(Transform):
         >>> out.extras["snr_db"].round(decimals=3)
         tensor([20.], dtype=torch.float64)
     """
+
+    by_products = ("snr_db",)
 
     snr_db: Range = _snr_span((5.0, 30.0))
     exponent: Range = (-2.0, 2.0)
