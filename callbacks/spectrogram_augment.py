@@ -27,8 +27,8 @@ class SpectrogramAugment(Callback):
         time_last: whether spectrograms are ``(B, F, T)``; False for ``(B, T, F)``.
 
     Raises:
-        ValueError: if the policy is for waveforms, or changes lengths and the module returns none; there are no ids; the
-            module does not exist, or another ``SpectrogramAugment`` hooks the same one.
+        ValueError: if the policy is for waveforms, or changes lengths and the module returns none; if ids are missing,
+            the module does not exist, or another ``SpectrogramAugment`` hooks the same one.
 
     Example:
         >>> import speechaug as sa

@@ -71,7 +71,7 @@ class _Sequence(Transform):
 
     @property
     def growth(self) -> float:
-        return math.prod(member.most() for member in self.members)
+        return math.prod([member.most() for member in self.members])
 
     @property
     def changes_length(self) -> bool:
@@ -213,7 +213,7 @@ class OneOf(_Sequence):
 
     @property
     def growth(self) -> float:
-        return max(member.most() for member in self.members)
+        return max([member.most() for member in self.members])
 
     def gates(self, rng: Rng) -> NDArray[np.bool_]:
         """Let one member act on a row."""
@@ -256,7 +256,7 @@ class SomeOf(_Sequence):
 
     @property
     def growth(self) -> float:
-        return math.prod(sorted((member.most() for member in self.members), reverse=True)[: self.count[1]])
+        return math.prod(sorted([member.most() for member in self.members], reverse=True)[: self.count[1]])
 
     def gates(self, rng: Rng) -> NDArray[np.bool_]:
         """Let the members with the smallest of random keys act."""

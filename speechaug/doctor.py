@@ -1,4 +1,7 @@
-"""Is the installation sound? Each finding comes with the line that fixes it."""
+"""Is the installation sound? Each finding comes with the line that fixes it.
+
+Imports nothing that may be broken before it is asked about: not torch, and nothing of this package that needs it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from speechaug import _torchaudio
+from speechaug import _torchaudio  # which does not import torchaudio before it is asked to
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -147,8 +150,8 @@ def _torch() -> Check:
 
 
 def _cuda() -> Check:
-    if _import_error("torch"):
-        return Check("CUDA", "warn", "unknown without torch")
+    if unknown := _without_torch("CUDA"):
+        return unknown
     import torch
 
     with warnings.catch_warnings(record=True) as said:
@@ -173,14 +176,20 @@ def _formats() -> str:
 
 
 def _lightning() -> Check:
-    check = _package("lightning", "fail")
     if _version("lightning") in MALICIOUS_LIGHTNING:
         fix = 'pip install "lightning!=2.6.2,!=2.6.3" and replace every secret this machine held (GHSA-w37p-236h-pfx3)'
         return Check("lightning", "warn", f"{_version('lightning')} was a malicious upload", fix)
-    return check
+    return _without_torch("lightning") or _package("lightning", "fail")
+
+
+def _without_torch(name: str) -> Check | None:
+    """Where torch is broken nothing that stands on it can be judged, and its own fix would not help."""
+    return Check(name, "warn", "unknown without torch", "mend torch first") if _import_error("torch") else None
 
 
 def _torchaudio_check() -> Check:
+    if unknown := _without_torch("torchaudio"):
+        return unknown
     version = _version("torchaudio")
     if _torchaudio.available():
         return Check("torchaudio", "ok", version)
@@ -207,6 +216,8 @@ def _cache() -> Check:
 
 def _transform() -> Check:
     """Do one real thing: what imports may still not work."""
+    if unknown := _without_torch("a transform"):
+        return unknown
     try:
         import torch
 

@@ -33,8 +33,8 @@ class Draws:
         >>> policy = sa.Compose([sa.Gain(gain_db=(-6.0, 6.0)), sa.Polarity(p=0.5)])
         >>> draws = policy.sample(sa.Rng.from_ids(seed=7, epoch=0, ids=["utt-1", "utt-2"]))
         >>> print(draws)
-        [0] Gain(gain_db=3.08)
-        [1] Gain(gain_db=-1.44)
+        [0] Gain(gain_db=1.74)
+        [1] Gain(gain_db=-2.8), Polarity()
         >>> policy.replay(draws.to_dict()) == draws
         True
     """

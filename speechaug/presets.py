@@ -58,9 +58,10 @@ def specaugment(policy: str = "LD") -> Compose:
 
 
 def small_sample(noises: Bank | None = None, rooms: Bank | None = None) -> Compose:
-    """Return the waveform policy for little data: other speakers' pace and pitch, noise, rooms, level.
+    """Return the waveform policy for little data: other speakers' pace and pitch, rooms, noise, level.
 
-    Use it with ``specaugment("small")`` on the features.
+    Noise comes in two independent doses, so that a small bank gives many mixtures; one example in eight keeps
+    none. Use it with ``specaugment("small")`` on the features.
 
     Args:
         noises: recorded noise; without it only coloured noise is added.
@@ -74,6 +75,7 @@ def small_sample(noises: Bank | None = None, rooms: Bank | None = None) -> Compo
     if rooms is not None:
         members.append(Reverb(bank=rooms, p=0.3))
     if noises is not None:
-        members.append(AddNoise(bank=noises, snr_db=(-2.0, 20.0), p=0.7))
+        members.append(AddNoise(bank=noises, snr_db=(-5.0, 15.0), p=0.7))
+        members.append(AddNoise(bank=noises, snr_db=(0.0, 20.0), p=0.4))
     members += [AddColoredNoise(snr_db=(5.0, 30.0), p=0.3), Gain(gain_db=(-6.0, 6.0))]
     return Compose(members)

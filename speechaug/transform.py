@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from speechaug.banks import Bank
 from speechaug.draws import Draws, Values, replay_values
 from speechaug.rng import Floats, Ints, Rng
 
@@ -175,7 +176,7 @@ class Transform(ABC):
         self._check(isinstance(chance, Real) and 0.0 <= float(chance) <= 1.0, "p", "a number in [0, 1]")
         object.__setattr__(self, "p", float(chance))
         if hasattr(self, "bank"):
-            self._check(hasattr(self.bank, "hashes"), "bank", "a Bank")
+            self._check(isinstance(self.bank, Bank), "bank", "a Bank")
         for name, spread in self._spans().items():
             value = getattr(self, name)
             is_pair = isinstance(value, (tuple, list)) and len(value) == 2

@@ -408,6 +408,28 @@ def test_text_too_long_for_its_audio_is_left_out_counted_and_named(tmp_path: Pat
     assert torch.isfinite(trainer.callback_metrics["train_loss"])
 
 
+@pytest.mark.filterwarnings("ignore:.*(output frames|NaN or infinite|returned `None`):UserWarning")
+def test_training_on_nothing_is_refused(tmp_path: Path) -> None:
+    long = _batch([("mi mi mi", np.zeros(100, np.float32)), ("la", np.full(4_000, np.nan, np.float32))])
+    recognizer = _recognizer()
+    before = [p.detach().clone() for p in recognizer.parameters()]
+    message = "no training transcript fits its audio: of 4 utterances 2 need more output frames .* 2 have NaN"
+    with pytest.raises(ValueError, match=message):
+        _fit(recognizer, [long, long], tmp_path)
+    assert all(torch.equal(p, old) for p, old in zip(recognizer.parameters(), before, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*(output frames|returned `None`):UserWarning")
+def test_a_batch_without_a_usable_utterance_does_not_count(tmp_path: Path) -> None:
+    nothing = _batch([("mi mi mi", np.zeros(100, np.float32))] * 3)
+    good = _batch([("la", _say(["la"], np.random.default_rng(5)))])
+    losses = []
+    for batches in ([good], [good, nothing]):
+        torch.manual_seed(0)
+        losses.append(_fit(_recognizer(), batches, tmp_path).callback_metrics["train_loss"])
+    assert losses[0] == losses[1] > 0
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_broken_samples_do_not_poison_training(value: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(6)

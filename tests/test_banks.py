@@ -103,6 +103,25 @@ def test_weights_are_per_subfolder(tmp_path):
         sa.Bank.from_folder(tmp_path, sample_rate=16_000, weights={"cat": 1.0})
 
 
+@pytest.mark.parametrize("weights", [{"kind": -1.0}, {"kind": float("nan")}, {"kind": 0.0}])
+def test_weights_must_leave_a_choice(noise_folder, weights):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="weights must"):
+            sa.Bank(noise_folder, sample_rate=16_000, weights=weights).draw(rng(2))
+
+
+def test_a_bank_with_wrong_weights_stays_wrong(noise_folder):
+    bank = sa.Bank(noise_folder, sample_rate=16_000, weights={"cat": 1.0})
+    for _ in range(2):
+        with pytest.raises(ValueError, match="weights must name subfolders"):
+            bank.draw(rng(2))
+
+
+def test_whole_and_decimal_weights_are_the_same(noise_folder):
+    whole, decimal = (sa.Bank(noise_folder, sample_rate=16_000, weights={"kind": w}) for w in (1, 1.0))
+    assert whole == decimal
+
+
 def test_apply_opens_no_file(monkeypatch, noise_folder):
     policy = sa.AddNoise(bank=sa.Bank.from_folder(noise_folder, sample_rate=16_000))
     draws = policy.sample(rng(2))

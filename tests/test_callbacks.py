@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 import speechaug as sa
 from speechaug.callbacks import Augment, SpectrogramAugment, StepProgress
+from speechaug.callbacks.augment import as_ids
 
 pytestmark = pytest.mark.global_rng
 
@@ -135,6 +136,20 @@ def test_wrong_domain_and_batch():
         fit([SpectrogramAugment(sa.presets.specaugment("LD"), module="encoder")])
 
 
+def test_what_is_missing_is_named():
+    with pytest.raises(ValueError, match="lengths_key must be given"):
+        Augment(policy(), sample_rate=RATE, lengths_key=None)
+    for option in ("lengths_key", "id_key"):
+        with pytest.raises(ValueError, match="key 'absent', got"):
+            fit([Augment(policy(), sample_rate=RATE, **{option: "absent"})])
+    with pytest.raises(ValueError, match="key 'absent', or id_key None"):
+        fit([SpectrogramAugment(sa.presets.specaugment("small"), id_key="absent")])
+
+
+def test_ids_collated_to_a_tensor_are_numbers():
+    assert as_ids(torch.tensor([3, 7])) == ["3", "7"]
+
+
 def test_spectrogram_augment_masks_training_only_and_leaves_no_trace():
     masks = sa.Compose([sa.FrequencyMask(width_bins=(5, 5), count=2)])
     module, _ = fit([SpectrogramAugment(masks, seed=2)])
@@ -188,7 +203,7 @@ def test_the_hook_is_gone_after_an_error():
 
 
 def test_progress_prints_lines_over_a_pipe(capsys):
-    fit([StepProgress("demo")], max_steps=4)
+    fit([StepProgress("demo")], epochs=2)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(",")[0] for line in lines] == [f"demo: step {step}/4" for step in (1, 2, 3, 4)][: len(lines)]
-    assert lines
+    assert [line.split(",")[0] for line in lines] == [f"demo: step {step}/4" for step in (1, 2, 3, 4)]
+    assert all("loss" in line for line in lines)

@@ -25,6 +25,17 @@ def test_the_seed_decides():
     assert np.abs(first - other).max() > 1e-3
 
 
+def test_the_id_decides_too():
+    lengths = {len(sa.augment(TONE, 16_000, sa.Speed(), seed=1, id=f"file-{i}")) for i in range(5)}
+    assert len(lengths) == 5
+
+
+def test_read_only_samples_are_fine():
+    samples = TONE.copy()
+    samples.setflags(write=False)
+    assert sa.augment(samples, 16_000, sa.Gain()).shape == samples.shape
+
+
 def test_int16_saturates_and_never_wraps():
     loud = (TONE * 60_000).clip(-32768, 32767).astype(np.int16)
     out = sa.augment(loud, 16_000, sa.Gain(gain_db=(12.0, 12.0)))
@@ -42,6 +53,7 @@ def test_length_changes():
     ("samples", "policy", "kind", "message"),
     [
         (np.zeros((1, 2, 3)), sa.Gain(), ValueError, r"must be \(T,\) or \(C, T\)"),
+        (np.zeros((16_000, 2)), sa.Gain(), ValueError, "transpose them"),
         (np.zeros(9, np.int32), sa.Gain(), TypeError, "floating or int16"),
         (np.array([0.0, np.nan]), sa.Gain(), ValueError, "finite, got 1"),
         (np.zeros(9), sa.TimeMask(), ValueError, "single waveforms, got TimeMask"),

@@ -419,6 +419,7 @@ def test_bad_files_are_left_out_and_named_once(tree: Path, tmp_path: Path) -> No
             u.id for u in read_manifest(tree, PATTERN) if u.speaker != "cem"
         }
         assert sum(len(batch["id"]) for batch in data.train_dataloader()) == 24
+        assert data.left_out == {"train": 4, "val": 0, "test": 0}
 
 
 def test_missing_file_and_late_offset_are_left_out_too(tmp_path: Path) -> None:
@@ -484,7 +485,10 @@ def test_the_rest_goes_to_the_other_side(tree: Path) -> None:
         (["dan"], None, "train_speakers: must be among ann, ben, cem, got dan"),
         (None, ["dan"], "test_speakers: must be among ann, ben, cem, got dan"),
         (["ann"], ["ann", "ben"], "must not share anyone, got ann"),
-        (["ann", "ben", "cem"], None, "test_speakers: must be among ann, ben, cem, got nobody"),
+        (["ann", "ben", "cem"], None, r"all speakers \(ann, ben, cem\) train, nobody is left to test"),
+        (None, ["ann", "ben", "cem"], r"all speakers \(ann, ben, cem\) are tested, nobody is left to train"),
+        ([], ["ann"], "train_speakers: must be among ann, ben, cem, got nobody"),
+        (["ann"], "cem", "test_speakers must be a list, got 'cem'"),
     ],
 )
 def test_speaker_lists_that_are_refused(tree: Path, train: list[str], test: list[str], match: str) -> None:
@@ -492,6 +496,11 @@ def test_speaker_lists_that_are_refused(tree: Path, train: list[str], test: list
         SpeechDataModule(tree, tree, pattern=PATTERN, sample_rate=RATE, train_speakers=train, test_speakers=test).setup(
             "fit"
         )
+
+
+def test_numbers_name_speakers() -> None:
+    data = SpeechDataModule("t.jsonl", train_speakers=["01"], test_speakers=[1, "2"])
+    assert (data.train_speakers, data.test_speakers) == (["01"], ["1", "2"])
 
 
 def test_a_text_said_once_stays_in_training() -> None:
@@ -557,17 +566,31 @@ def test_noise_on_both_sides_is_an_error(tree: Path, banks: Path, tmp_path: Path
     ("arguments", "match"),
     [
         ({"train": None}, "train must be given, or test, got None"),
-        ({"sample_rate": 0}, "sample_rate must be > 0, got 0"),
-        ({"takes": 0}, "takes must be >= 1 or None, got 0"),
-        ({"val_takes": -1}, "val_takes must be >= 0"),
-        ({"val": "dev.jsonl", "val_takes": 1}, "val_takes must be >= 0, and 0 with val, got 1"),
+        ({"sample_rate": 0}, "sample_rate must be a whole number >= 1, got 0"),
+        ({"takes": 0}, "takes must be a whole number >= 1 or None, got 0"),
+        ({"val_takes": -1}, "val_takes must be a whole number >= 0"),
+        ({"val": "dev.jsonl", "val_takes": 1}, "val_takes must be 0 with val, got 1"),
         ({"concat": (0, 3)}, r"concat must be .* got \(0, 3\)"),
+        ({"concat": (3,)}, r"concat must be .* got \(3,\)"),
+        ({"concat": (1, 2, 3)}, r"concat must be .* got \(1, 2, 3\)"),
+        ({"concat": (1.0, 2.0)}, "concat must be .* whole numbers"),
+        ({"concat": 3}, "concat must be"),
+        ({"gap_s": (0.1,)}, "gap_s must be"),
+        ({"gap_s": (0.1, float("inf"))}, "gap_s must be"),
         ({"concat": (4, 3)}, "concat must be"),
         ({"gap_s": (0.3, 0.1)}, "gap_s must be"),
-        ({"passes": 0}, "passes must be >= 1"),
-        ({"test_strings": 0}, "test_strings must be >= 1 or None"),
-        ({"batch_size": 0}, "batch_size must be >= 1"),
-        ({"num_workers": -1}, "num_workers must be >= 0"),
+        ({"passes": 0}, "passes must be a whole number >= 1"),
+        ({"passes": 1.5}, "passes must be a whole number >= 1, got 1.5"),
+        ({"test_strings": 0}, "test_strings must be a whole number >= 1 or None"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
+        ({"batch_size": True}, "batch_size must be a whole number >= 1, got True"),
+        ({"num_workers": -1}, "num_workers must be a whole number >= 0"),
+        ({"prefetch_factor": 0}, "prefetch_factor must be a whole number >= 1"),
+        ({"seed": -1}, r"seed must be a whole number in \[0, 2\*\*32 - 1\], got -1"),
+        ({"seed": 2**32}, "seed must be a whole number in"),
+        ({"test_conditions": {}}, r"test_conditions must hold at least one, or be None, got \{\}"),
+        ({"test_conditions": {"hard": "hrad.yaml"}}, "test_conditions.hard must be none, .* got 'hrad.yaml'"),
+        ({"policy": "smal_sample"}, "policy must be none, small_sample or an existing YAML file, got 'smal_sample'"),
         ({"transport": "int8"}, "transport must be int16 or float32, got 'int8'"),
         ({"cache_mb": -1.0}, "cache_mb must be >= 0"),
         ({"policy": sa.presets.specaugment("LD")}, "policy must act on waveforms, got spectrograms"),
@@ -582,6 +605,13 @@ def test_banks_of_another_rate_are_refused(banks: Path) -> None:
     bank = sa.Bank.from_folder(banks / "train", sample_rate=RATE)
     with pytest.raises(ValueError, match="a bank must have the sample_rate 16000, got 8000"):
         SpeechDataModule("train.jsonl", noise=bank)
+
+
+@pytest.mark.parametrize("name", ["noise", "rooms", "test_noise", "test_rooms"])
+def test_folders_that_are_absent_are_named_with_their_argument(tree: Path, name: str) -> None:
+    data = module(tree, **{name: "nowhere/"})
+    with pytest.raises(ValueError, match=f"SpeechDataModule: {name} must be an existing folder .* got 'nowhere/'"):
+        data.setup("fit")
 
 
 def test_policy_as_object_data_file_and_name(banks: Path, tmp_path: Path) -> None:
@@ -777,12 +807,30 @@ def test_noisy_test_sets_are_the_same_for_everyone(tree: Path, banks: Path, tmp_
             assert (ids, lengths) == (other_ids, other_lengths)
             assert torch.equal(x, y)
         assert (peak_difference(tree, runs[0][name]) > 0.01) == (name != "clean")
+        for index, (ids, x, lengths) in enumerate(runs[0][name]):
+            batch = data.test_batch(name, index)
+            assert (batch["id"], batch["lengths"].tolist()) == (ids, lengths)
+            assert torch.equal(batch["waveform"], x)
     for name, snr_db in (("noise_20db", 20), ("noise_0db", 0)):
         for ids, waveform, lengths in runs[0][name]:
             for row, x, length in zip(ids, waveform.numpy(), lengths, strict=True):
                 speech = clean(tree, row)
                 added = x[:length] - speech
                 assert 10 * np.log10((speech**2).sum() / (added**2).sum()) == pytest.approx(snr_db, abs=0.1)
+
+
+def test_a_batch_to_look_at(tree: Path) -> None:
+    data = module(tree, batch_size=5, test_conditions={"quiet": sa.Gain(gain_db=(-20.0, -20.0))})
+    before, after = data.test_batch(None, 1), data.test_batch("quiet", 1)
+    assert before["id"] == after["id"]
+    assert before["waveform"].dtype == torch.float32
+    assert peak_difference(tree, [(before["id"], before["waveform"], before["lengths"].tolist())]) == 0.0
+    torch.testing.assert_close(after["waveform"], 0.1 * before["waveform"])
+    with pytest.raises(ValueError, match=r"condition must be one of \['quiet'\], got 'loud'"):
+        data.test_batch("loud")
+    for index in (-1, 3):
+        with pytest.raises(ValueError, match=rf"index must be in \[0, 2\], got {index}"):
+            data.test_batch("quiet", index)
 
 
 class Save(Checkpoint):

@@ -6,6 +6,7 @@ import importlib.abc
 import importlib.machinery
 import io
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -146,6 +147,31 @@ def test_broken_torch_is_reported(monkeypatch: pytest.MonkeyPatch):
     checks = {check.name: check for check in doctor.report()}
     assert checks["torch"].status == "fail"
     assert checks["CUDA"].status == "warn"
+
+
+WITHOUT_TORCH = """
+import importlib.abc, sys, types
+
+class Broken(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in ("torch", "librosa", "audiomentations"):
+            raise OSError("libtorch_cpu.so: cannot open shared object file")
+
+sys.meta_path.insert(0, Broken())
+package = types.ModuleType("speechaug")  # in place of the real one, so that this is about the module alone
+package.__path__ = [sys.argv[1]]
+sys.modules["speechaug"] = package
+from speechaug.doctor import main
+sys.exit(main())
+"""
+
+
+def test_runs_where_torch_cannot_be_imported():
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(Path(doctor.__file__).parent)]
+    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, check=False)
+    assert (run.returncode, run.stderr) == (1, "")
+    assert "OSError: libtorch_cpu.so: cannot open shared object file" in run.stdout
+    assert "Broken: torch." in run.stdout
 
 
 def test_unusable_gpu_is_explained(monkeypatch: pytest.MonkeyPatch):

@@ -79,7 +79,7 @@ def test_growth_is_refused_at_construction():
     [
         (lambda: sa.Gain(gain_db=(3.0, -3.0)), r"Gain: gain_db must be finite with low <= high, got \(3.0, -3.0\)"),
         (lambda: sa.Gain(gain_db=3.0), "Gain: gain_db must be a .low, high. pair"),
-        (lambda: sa.Gain(p=1.5), "Gain: p must be in"),
+        (lambda: sa.Gain(p=1.5), "Gain: p must be a number in"),
         (lambda: sa.Speed(factor=(0.0, 1.0)), "Speed: factor must be"),
         (lambda: sa.Compose([]), "Compose: members must be one or more transforms"),
         (lambda: sa.Compose([sa.Gain(), sa.TimeMask()]), "must share one domain"),
@@ -88,6 +88,10 @@ def test_growth_is_refused_at_construction():
         (lambda: sa.OneOf([sa.Gain()], weights=(1.0, 2.0)), "weights must be one per member"),
         (lambda: sa.SomeOf([sa.Gain()], count=(1, 2)), "count must be"),
         (lambda: sa.Gain().scaled(-1.0), "strength must be at least 0"),
+        (lambda: sa.AddNoise(bank="noise/"), "AddNoise: bank must be a Bank, got 'noise/'"),
+        (lambda: sa.LowPass(order=2.0), "LowPass: order must be"),
+        (lambda: sa.TimeMask(count=2.5), "TimeMask: count must be"),
+        (lambda: sa.Compose([sa.TimeMask()], range_policy="clip"), "range_policy must be none for spectrograms"),
         (lambda: sa.Gain.at(2.0), r"strength must be in \[0, 1\]"),
     ],
 )
@@ -116,6 +120,42 @@ def test_call_errors():
         noisy(x, lengths, noisy.sample(rng()), sample_rate=RATE)
 
 
+def test_lengths_must_be_integers_and_come_back_as_int64():
+    x, lengths = batch()
+    policy = sa.Compose([sa.Speed(p=0.5)])
+    draws = policy.sample(rng())
+    y, y_lengths = policy(x, lengths, draws, sample_rate=RATE)
+    again, again_lengths = policy(x, lengths.int(), draws, sample_rate=RATE)
+    assert torch.equal(y, again)
+    assert again_lengths.dtype == torch.int64
+    assert torch.equal(y_lengths, again_lengths)
+    for wrong in (lengths / 4_000, lengths > 0, lengths.numpy()):
+        with pytest.raises(TypeError, match="lengths must be integers in a tensor"):
+            policy(x, wrong, draws, sample_rate=RATE)
+
+
+def test_draws_of_another_policy_are_refused():
+    x, lengths = batch()
+    draws = sa.Compose([sa.Gain(), sa.Polarity()]).sample(rng())
+    with pytest.raises(ValueError, match=r"draws must be of this policy, for \['Gain'\], got \['Gain', 'Polarity'\]"):
+        sa.Compose([sa.Gain()])(x, lengths, draws, sample_rate=RATE)
+    with pytest.raises(ValueError, match="draws must be of this policy"):
+        sa.Compose([sa.Polarity()]).replay(draws.to_dict())
+
+
+def test_the_same_rng_samples_the_same_and_a_fork_another_view():
+    policy = sa.OneOf([sa.Gain(), sa.Speed()])
+    streams = rng()
+    assert policy.sample(streams) == policy.sample(streams) != policy.sample(streams.fork("view-2"))
+
+
+def test_fixed_shapes_keep_to_the_growth_of_a_choice():
+    policy = sa.OneOf([sa.Speed(factor=(0.5, 1.0)) for _ in range(4)])
+    x, _ = batch()
+    y, _ = policy(x, None, policy.sample(rng()).tensors(), sample_rate=RATE)
+    assert y.shape[-1] == 8_000
+
+
 def test_range_policies_act_only_where_something_was_on():
     x = torch.full((3, 100), 0.9)
     x[2] = 1.5
@@ -134,7 +174,17 @@ def test_strength_moves_along_the_declared_scale():
     assert sa.Polarity(p=0.5).scaled(0.5).p == 0.25
     assert sa.Gain.at(0.5).gain_db == (-12.0, 12.0)
     assert sa.Gain.at(0.0).p == 0.0
+    assert sa.Polarity.at(0.3).p == 0.3
     assert sa.AddColoredNoise(snr_db=(0.0, 20.0)).scaled(0.5).snr_db == (30.0, 40.0)
+    cutoffs = [sa.LowPass(cutoff_hz=(16_000.0, 16_000.0)).scaled(s).cutoff_hz[0] for s in (0.01, 0.5, 1.0)]
+    assert cutoffs == sorted(cutoffs, reverse=True)
+
+
+def test_a_stronger_policy_may_lengthen_more():
+    policy = sa.Compose([sa.Speed(factor=(0.8, 1.25)), sa.TimeStretch(rate=(0.8, 1.25))])
+    assert policy.scaled(2.5).growth > policy.max_growth
+    with pytest.raises(TypeError, match="is for single transforms"):
+        sa.Compose.at(0.5)
 
 
 def test_times_follow_the_audio():

@@ -44,7 +44,7 @@ def test_the_snippets_run_as_written(tmp_path, monkeypatch):
     scope: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), scope)
-    assert len(list((tmp_path / "augmented").glob("*.flac"))) == 24
+    assert len(list((tmp_path / "augmented").rglob("*.flac"))) == 24
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 

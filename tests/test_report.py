@@ -230,6 +230,32 @@ def test_headline_says_what_happened(factor: float, said: str):
     assert said in headline(summarise(runs))
 
 
+@pytest.mark.parametrize(
+    ("names", "where"),
+    [
+        (["noise_20db", "noise_0db"], " in noise and "),
+        (["noise_20db", "noise_0db", "room"], " in noise and rooms and "),
+        (["noise_5db"], " in noise, 5 dB and "),
+        (["telephone"], " in telephone and "),
+        (["telephone", "noise_5db"], " in 2 altered conditions and "),
+        (["room", "far_room", "hall"], " in 3 altered conditions and "),
+    ],
+)
+def test_headline_names_what_was_altered(names: list[str], where: str):
+    rates = dict.fromkeys(["clean", *names], 0.3)
+    assert where in headline(summarise({"a": results(1.0, conditions=rates)}))
+
+
+def test_one_utterance_has_no_interval(tmp_path: Path):
+    runs = {"none": results(1.0), "small_sample": results(0.4, seed=1)}
+    runs = {name: [row for row in rows if row["id"] == "u0"] for name, rows in runs.items()}
+    page, table = write(tmp_path, runs=runs, examples=[]), printed(runs)
+    assert '<p class="note">Too few utterances for an interval.</p>' in page
+    assert "Too few utterances for an interval" in table
+    assert 'class="spread"' not in page
+    assert "(" not in table
+
+
 def test_headline_without_clean_speech_or_noise():
     assert headline(summarise({"a": results(1.0, conditions={"room": 0.0})})) == "Words wrong with a: 0.0\xa0% in room."
 

@@ -53,7 +53,8 @@ class SpeechRecognizer(L.LightningModule):
     ``test_names`` of the data module. Error rates are sums of integer edit counts over all utterances and ranks.
 
     Infeasible and non-finite utterances are left out of the training loss, counted, and the first of each is named
-    in a warning. In evaluation non-finite samples are replaced by zeros and the utterance counts like any other.
+    in a warning; an epoch that leaves out everything is an error. In evaluation non-finite samples are replaced by
+    zeros and the utterance counts like any other.
 
     After a test ``test_results`` holds a dict per utterance of this process: condition, id, speaker, reference,
     hypothesis, substitutions, deletions, insertions, words.
@@ -72,7 +73,7 @@ class SpeechRecognizer(L.LightningModule):
         warmup_share: share of the steps in which the learning rate rises to its peak.
 
     Raises: ValueError: if an argument is out of range; in training also for a missing transcript or a token outside
-        the vocabulary, naming the utterance.
+        the vocabulary, naming the utterance, and where no transcript fits its audio.
 
     Example:
         >>> recognizer = SpeechRecognizer(["one", "two"], unit="word", size="xs", sample_rate=8_000)
@@ -112,6 +113,7 @@ class SpeechRecognizer(L.LightningModule):
         self._counts: dict[str, EditCounts] = {}
         self._val_loss = (0.0, 0)
         self._warned: set[str] = set()
+        self._seen, self._used, self._infeasible = 0, 0, 0
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return the log-probabilities ``(B, frames, tokens)`` of waveforms ``(B, T)``, and their lengths."""
@@ -121,7 +123,7 @@ class SpeechRecognizer(L.LightningModule):
 
     # Training
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         for utterance, text in zip(batch["id"], batch["text"], strict=True):
             if not normalise_text(text or ""):
                 raise ValueError(
@@ -135,11 +137,29 @@ class SpeechRecognizer(L.LightningModule):
         log_probs, frames = self(x, lengths)
         loss = ctc_loss(log_probs, frames, self._encode(batch), finite)
         self._warn(batch, loss, finite)
-        per_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True, "batch_size": len(finite)}
-        self.log("train_loss", loss.mean, prog_bar=True, **per_epoch)
-        self.log("train_infeasible", float(len(loss.infeasible)), reduce_fx="sum", **per_epoch)
-        self.log("train_nonfinite", finite.logical_not().sum().float(), reduce_fx="sum", **per_epoch)
+        return self._log_step(loss, finite)
+
+    def _log_step(self, loss: CTCLoss, finite: Tensor) -> Tensor | None:
+        per_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        sums = {**per_epoch, "reduce_fx": "sum", "batch_size": len(finite)}
+        self.log("train_infeasible", float(len(loss.infeasible)), **sums)
+        self.log("train_nonfinite", finite.logical_not().sum().float(), **sums)
+        self._seen += len(finite)
+        self._used += loss.count
+        self._infeasible += len(loss.infeasible)
+        if not loss.count and self.trainer.world_size == 1:
+            return None  # Lightning skips the step; ranks must stay in step and take the zero loss
+        self.log("train_loss", loss.mean, prog_bar=True, batch_size=loss.count, **per_epoch)
         return loss.mean
+
+    def on_train_epoch_end(self) -> None:
+        seen, used, infeasible = map(round, self._sum_over_ranks(self._seen, self._used, self._infeasible))
+        self._seen, self._used, self._infeasible = 0, 0, 0
+        if seen and not used:
+            raise ValueError(
+                f"SpeechRecognizer: no training transcript fits its audio: of {seen} utterances {infeasible} need more "
+                f"output frames than their audio gives, {seen - infeasible} have NaN or infinite samples"
+            )
 
     def _encode(self, batch: Batch) -> list[list[int]]:
         targets = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from speechaug import presets
@@ -40,16 +41,19 @@ def resolve_bank(source: BankSource, sample_rate: int) -> Bank | None:
     return bank
 
 
-def resolve_policy(source: PolicySource, noise: Bank | None = None, rooms: Bank | None = None) -> Transform | None:
+def resolve_policy(
+    source: PolicySource, noise: Bank | None = None, rooms: Bank | None = None, name: str = "policy"
+) -> Transform | None:
     """Return the policy for an object, plain data, a YAML file, the name of a preset or ``none``.
 
     Args:
         source: which policy.
         noise: bank for every ``AddNoise`` in it; None leaves them their own.
         rooms: bank for every ``Reverb`` in it; None leaves them their own.
+        name: of the argument, for messages.
 
     Raises:
-        ValueError: if it acts on spectrograms.
+        ValueError: if there is no such preset or file, or it acts on spectrograms.
     """
     if source in (None, "none"):
         return None
@@ -57,9 +61,13 @@ def resolve_policy(source: PolicySource, noise: Bank | None = None, rooms: Bank 
         return presets.small_sample(noises=noise, rooms=rooms)
     if isinstance(source, Mapping):
         source = from_dict({name: value for name, value in source.items() if name != "version"})
+    if not isinstance(source, Transform) and not Path(str(source)).is_file():
+        raise ValueError(
+            f"SpeechDataModule: {name} must be none, small_sample or an existing YAML file, got {str(source)!r}"
+        )
     policy = source if isinstance(source, Transform) else load_policy(str(source))
     if policy.domain != "waveform":
-        raise ValueError(f"SpeechDataModule: policy must act on waveforms, got {policy.domain}s in {policy!r}")
+        raise ValueError(f"SpeechDataModule: {name} must act on waveforms, got {policy.domain}s in {policy!r}")
     return _with_banks(policy, noise, rooms)
 
 
@@ -73,12 +81,17 @@ def resolve_conditions(
         noise: unseen noise, for ``noise_20db`` and so on.
         rooms: unseen rooms, for ``room``.
 
+    Raises:
+        ValueError: if there is none, or as :func:`resolve_policy`.
+
     Example:
         >>> resolve_conditions(None, None, None)
         {'clean': None}
     """
     if given is not None:
-        return {name: resolve_policy(source) for name, source in given.items()}
+        if not given:
+            raise ValueError(f"SpeechDataModule: test_conditions must hold at least one, or be None, got {given!r}")
+        return {name: resolve_policy(source, name=f"test_conditions.{name}") for name, source in given.items()}
     conditions: dict[str, Transform | None] = {"clean": None}
     if noise is not None:
         for snr_db in SNRS_DB:

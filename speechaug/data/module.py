@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 
+from speechaug.banks import Bank
+from speechaug.data.checks import check_folders, check_settings, speaker_names
 from speechaug.data.conditions import BankSource, PolicySource, resolve_bank, resolve_conditions, resolve_policy
 from speechaug.data.dataset import Recording, SpeechDataset, Transport, scan
 from speechaug.data.leak import banks_of, check_banks, check_recordings
@@ -48,7 +49,8 @@ class SpeechDataModule(LightningDataModule):
         val: manifest or folder to validate on, instead of ``val_takes``.
         pattern: file-name pattern for folders, such as ``{text}_{speaker}_{take}.wav``.
         sample_rate: of the batches, in Hz.
-        train_speakers: who trains; None for everyone (of one source: everyone who is not tested).
+        train_speakers: who trains; None for everyone (of one source: everyone who is not tested). Numbers are names
+            too; in the shell and in YAML a leading zero survives only in quotes: ``"['01']"``.
         test_speakers: who is tested; None for everyone (of one source: everyone who does not train).
         takes: takes of each text by each speaker to train on; None for all.
         val_takes: takes of each text by each training speaker held out to validate on: the first, in natural order.
@@ -71,6 +73,10 @@ class SpeechDataModule(LightningDataModule):
         seed: of strings, order and augmentation.
         cache_mb: room for decoded audio, in MB; what does not fit is read from its file each time.
 
+    Attributes:
+        left_out: number of recordings that could not be used, by side (``train``, ``val``, ``test``); empty before
+            ``setup``.
+
     Raises:
         ValueError: at construction for a bad configuration; in ``setup`` for a missing transcript, an unknown speaker,
             no usable file, or a recording, noise or room on both the training and the test side.
@@ -89,8 +95,8 @@ class SpeechDataModule(LightningDataModule):
         *,
         pattern: str | None = None,
         sample_rate: int = 16_000,
-        train_speakers: list[str] | None = None,
-        test_speakers: list[str] | None = None,
+        train_speakers: list[str | int] | None = None,
+        test_speakers: list[str | int] | None = None,
         takes: int | None = None,
         val_takes: int = 0,
         concat: tuple[int, int] = (1, 1),
@@ -116,40 +122,29 @@ class SpeechDataModule(LightningDataModule):
         super().__init__()
         self.train, self.test, self.val, self.pattern = train, test, val, pattern
         self.sample_rate, self.transport, self.seed, self.cache_mb = sample_rate, transport, seed, cache_mb
-        self.train_speakers, self.test_speakers = train_speakers, test_speakers
+        self.train_speakers = speaker_names(train_speakers, "train_speakers")
+        self.test_speakers = speaker_names(test_speakers, "test_speakers")
         self.takes, self.val_takes, self.test_strings = takes, val_takes, test_strings
-        self.concat, self.gap_s, self.passes = (concat[0], concat[1]), (gap_s[0], gap_s[1]), passes
+        self.concat, self.gap_s, self.passes = concat, gap_s, passes
         self.batch_size, self.num_workers, self.pin_memory = batch_size, num_workers, pin_memory
         self.persistent_workers, self.prefetch_factor = persistent_workers, prefetch_factor
-        self._check()
+        check_settings(vars(self))
+        self.concat, self.gap_s = (concat[0], concat[1]), (gap_s[0], gap_s[1])  # YAML has lists
         self.noise, self.rooms = resolve_bank(noise, sample_rate), resolve_bank(rooms, sample_rate)
         self.test_noise, self.test_rooms = resolve_bank(test_noise, sample_rate), resolve_bank(test_rooms, sample_rate)
+        given = {"noise": noise, "rooms": rooms, "test_noise": test_noise, "test_rooms": test_rooms}
+        self._folders = {  # to look for in setup; a bank that was given as such is its owner's business
+            name: getattr(self, name).folder
+            for name, source in given.items()
+            if source is not None and not isinstance(source, Bank)
+        }
         self.policy = resolve_policy(policy, self.noise, self.rooms)
         self.test_conditions = resolve_conditions(test_conditions, self.test_noise, self.test_rooms)
+        self.left_out: dict[str, int] = {}
         self._datasets: dict[str, SpeechDataset] = {}
         self._sampler: BucketSampler | None = None
         if val is None and not val_takes:  # without a loader of its own Lightning does not validate
             self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]
-
-    def _check(self) -> None:
-        (least, most), (shortest, longest) = self.concat, self.gap_s
-        rules = {
-            "train": (self.train is not None or self.test is not None, "given, or test"),
-            "sample_rate": (self.sample_rate > 0, "> 0"),
-            "takes": (self.takes is None or self.takes >= 1, ">= 1 or None"),
-            "val_takes": (self.val_takes == 0 or (self.val_takes > 0 and self.val is None), ">= 0, and 0 with val"),
-            "concat": (1 <= least <= most, "(least, most) with 1 <= least <= most"),
-            "gap_s": (0 <= shortest <= longest < math.inf, "(low, high) with 0 <= low <= high"),
-            "passes": (self.passes >= 1, ">= 1"),
-            "test_strings": (self.test_strings is None or self.test_strings >= 1, ">= 1 or None"),
-            "batch_size": (self.batch_size >= 1, ">= 1"),
-            "num_workers": (self.num_workers >= 0, ">= 0"),
-            "transport": (self.transport in ("int16", "float32"), "int16 or float32"),
-            "cache_mb": (self.cache_mb >= 0, ">= 0"),
-        }
-        for name, (holds, constraint) in rules.items():
-            if not holds:
-                raise ValueError(f"SpeechDataModule: {name} must be {constraint}, got {getattr(self, name)!r}")
 
     # What there is.
 
@@ -182,6 +177,7 @@ class SpeechDataModule(LightningDataModule):
         """Read manifests, split, look at every file, compare train and test; once, whatever the stage."""
         if self._datasets:
             return
+        check_folders(self._folders)
         sides = self._split()
         _check_transcripts(sides)
         recordings = self._scan(sides)
@@ -205,6 +201,7 @@ class SpeechDataModule(LightningDataModule):
             room -= sum(recording.samples.nbytes for recording in found if recording.samples is not None)
             recordings[side] = found
             problems += wrong
+            self.left_out[side] = len(wrong)
         if problems:
             total = sum(map(len, sides.values()))
             rank_zero_warn(f"{len(problems)} of {total} recordings are left out: {shorten(problems, '; ')}")
@@ -292,24 +289,23 @@ class SpeechDataModule(LightningDataModule):
             **workers,
         )
 
-    def test_batch(self, condition: str, index: int = 0) -> Batch:
+    def test_batch(self, condition: str | None, index: int = 0) -> Batch:
         """Return a batch of a test condition just as it is tested, to look at and listen to.
 
         Args:
-            condition: one of ``test_names``.
+            condition: one of ``test_names``; None for the same speech unaltered.
             index: which batch.
 
         Raises:
             ValueError: if there is no such condition or batch.
         """
-        if condition not in self.test_conditions:
+        if condition is not None and condition not in self.test_conditions:
             raise ValueError(f"SpeechDataModule: condition must be one of {self.test_names}, got {condition!r}")
-        loader = self.test_dataloader()[self.test_names.index(condition)]
-        batch = next(itertools.islice(loader, index, None), None)
-        if batch is None:
-            raise ValueError(f"SpeechDataModule: index must be below {len(loader)}, got {index}")
-        policy = self.test_conditions[condition]
-        return self._apply(_draw(batch, policy, EVALUATION_SEED, 0), policy)
+        batches = list(self.test_dataloader()[0].sampler)  # the same for every condition
+        if not 0 <= index < len(batches):
+            raise ValueError(f"SpeechDataModule: index must be in [0, {len(batches) - 1}], got {index}")
+        policy = None if condition is None else self.test_conditions[condition]
+        return self._apply(_draw(self._dataset("test")[batches[index]], policy, EVALUATION_SEED, 0), policy)
 
     # Augmentation.
 

@@ -34,6 +34,10 @@ def split_speakers(
         raise ValueError("train and test are the same source: train_speakers or test_speakers must be given")
     train = known - set(test_speakers or ()) if train_speakers is None else set(train_speakers)
     test = known - train if test_speakers is None else set(test_speakers)
+    if test_speakers is None and not test:
+        raise ValueError(f"train_speakers: all speakers ({shorten(sorted(known))}) train, nobody is left to test")
+    if train_speakers is None and not train:
+        raise ValueError(f"test_speakers: all speakers ({shorten(sorted(known))}) are tested, nobody is left to train")
     if train & test:
         raise ValueError(f"train_speakers and test_speakers must not share anyone, got {shorten(sorted(train & test))}")
     chosen = [only_speakers(utterances, side, name) for side, name in ((train, "train"), (test, "test"))]

@@ -81,9 +81,9 @@ def _draw_run(axes: Axes, summary: Summary, run: str, place: int) -> None:
             100 * np.array(values)
             for values in zip(*((s.wer, s.interval.low, s.interval.high) for _, s in part), strict=True)
         )
-        if curve:
+        if summary.has_intervals and curve:
             axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
-        else:
+        elif summary.has_intervals:
             axes.vlines(x, low, high, color=colour, alpha=0.4, linewidth=4)
         axes.plot(x, wer, marker if not curve else f"{marker}-", color=colour, linewidth=2.4, markersize=7)
     axes.plot([], [], f"{marker}-", color=colour, linewidth=2.4, markersize=7, label=run)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechaug.robustness.metrics import LEVEL, Interval
 from speechaug.robustness.pictures import RUN_COLOURS, audio_uri, seconds, spectrogram_uris, wer_plot
-from speechaug.robustness.summary import CLEAN, NOISY_MEAN, Change, Row, Runs, Summary, summarise
+from speechaug.robustness.summary import CLEAN, NOISY_MEAN, ROOM, Change, Row, Runs, Summary, snr_db, summarise
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -88,7 +88,7 @@ def print_table(runs: Runs, *, conditions: Sequence[str] | None = None, console:
     from rich.table import Table
 
     summary = summarise(runs, conditions)
-    caption = f"In brackets {basis(summary)}"
+    caption = f"In brackets {basis(summary)}" if summary.has_intervals else basis(summary).capitalize()
     table = Table(title="Words wrong, %", title_justify="left", caption=caption, box=box.SIMPLE_HEAD)
     table.add_column("condition", no_wrap=True)
     for place, run in enumerate(summary.runs):
@@ -99,32 +99,43 @@ def print_table(runs: Runs, *, conditions: Sequence[str] | None = None, console:
         cells = [escape(row.label)]
         for run in summary.runs:
             score = row.scores[run]
-            cells.append(f"[bold]{100 * score.wer:.1f}[/] [dim]({_span(score.interval, joint='–')})[/]")
+            spread = f" [dim]({_span(score.interval, joint='–')})[/]" if summary.has_intervals else ""
+            cells.append(f"[bold]{100 * score.wer:.1f}[/]{spread}")
             if run in row.changes:
-                cells.append(_rich_change(row.changes[run]))
+                cells.append(_rich_change(row.changes[run], summary.has_intervals))
         table.add_row(*cells, end_section=row is summary.rows[-2] if len(summary.rows) > 1 else False)
     (console or RichConsole()).print(table)
     return summary
 
 
-def _rich_change(change: Change) -> str:
+def _rich_change(change: Change, has_intervals: bool) -> str:
     colour = "green" if change.reduction > 0 else "red"
     style = f"bold {colour}" if change.clear else "default"
-    return f"[{style}]{_gain(change.reduction)}[/] [dim]({_span(change.interval, 0)})[/]"
+    spread = f" [dim]({_span(change.interval, 0)})[/]" if has_intervals else ""
+    return f"[{style}]{_gain(change.reduction)}[/]{spread}"
 
 
 def headline(summary: Summary) -> str:
     """Say the outcome in one sentence."""
     last = summary.runs[-1]
-    parts = [(summary.row(NOISY_MEAN), "in noise"), (summary.row(CLEAN), "on clean speech")]
+    parts = [_altered(summary), (summary.row(CLEAN), "on clean speech")]
     known = [(row, where) for row, where in parts if row is not None]
-    known = known or [(row, f"in {row.label}") for row in summary.rows[:1]]
     if len(summary.runs) == 1:
         said = " and ".join(f"{percent(row.scores[last].wer)} {where}" for row, where in known)
         return f"Words wrong with {last}: {said}."
     said = " and ".join(_outcome(row, where, summary) for row, where in known)
     base = "no augmentation" if summary.runs[0] == "none" else summary.runs[0]
     return f"Compared with {base}, {last} makes {said}."
+
+
+def _altered(summary: Summary) -> tuple[Row | None, str]:
+    """Return the row that stands for all conditions but clean, and what to call them."""
+    rows = [row for row in summary.rows if row.condition not in (CLEAN, NOISY_MEAN)]
+    if len(rows) < 2:
+        return (rows[0], f"in {rows[0].label}") if rows else (None, "")
+    kinds = {"noise" if snr_db(row.condition) is not None else row.condition for row in rows}
+    where = {frozenset({"noise"}): "in noise", frozenset({"noise", ROOM}): "in noise and rooms"}
+    return summary.row(NOISY_MEAN), where.get(frozenset(kinds), f"in {len(rows)} altered conditions")
 
 
 def _outcome(row: Row, where: str, summary: Summary) -> str:
@@ -138,7 +149,9 @@ def _outcome(row: Row, where: str, summary: Summary) -> str:
 
 
 def basis(summary: Summary) -> str:
-    """Say what the intervals rest on."""
+    """Say what the intervals rest on, or that there are none."""
+    if not summary.has_intervals:
+        return "too few utterances for an interval"
     level = f"{100 * LEVEL:.0f}\N{NO-BREAK SPACE}% intervals"
     if summary.blocks == "speakers":
         return f"{level}, drawing again from {summary.block_count} speakers"

@@ -24,6 +24,7 @@ from speechaug.robustness.metrics import (
 )
 
 CLEAN = "clean"
+ROOM = "room"
 NOISY_MEAN = "noisy mean"
 
 Result = Mapping[str, Any]
@@ -81,6 +82,11 @@ class Summary:
     rows: tuple[Row, ...]
     blocks: BlockKind
     block_count: int
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether there are blocks enough to know anything about the spread."""
+        return self.block_count > 1
 
     def row(self, condition: str) -> Row | None:
         """Return the row of a condition, or None."""
