@@ -5,27 +5,26 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from speechaug import presets
-from speechaug.banks import Bank
-from speechaug.clip import augment
-from speechaug.compose import Compose, OneOf, SomeOf
-from speechaug.draws import Draws
-from speechaug.policy_file import load_policy, save_policy
-from speechaug.rng import Rng
-from speechaug.spectrogram.mask import FrequencyMask, TimeMask
-from speechaug.spectrogram.warp import TimeWarp
-from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
-from speechaug.waveform.filter import BandPass, HighPass, LowPass
-from speechaug.waveform.level import Gain, Polarity
-from speechaug.waveform.noise import AddColoredNoise, AddNoise
-from speechaug.waveform.room import Reverb
-from speechaug.waveform.time import Speed, TimeShift, TimeStretch
-from speechaug.waveform.voice import PitchShift
-
 if TYPE_CHECKING:
+    from speechaug import presets
     from speechaug.asr import SpeechRecognizer, Tokenizer
+    from speechaug.banks import Bank
+    from speechaug.clip import augment
+    from speechaug.compose import Compose, OneOf, SomeOf
     from speechaug.data import SpeechDataModule, Utterance, read_manifest, write_manifest
+    from speechaug.draws import Draws
     from speechaug.features import LogMel
+    from speechaug.policy_file import load_policy, save_policy
+    from speechaug.rng import Rng
+    from speechaug.spectrogram.mask import FrequencyMask, TimeMask
+    from speechaug.spectrogram.warp import TimeWarp
+    from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
+    from speechaug.waveform.filter import BandPass, HighPass, LowPass
+    from speechaug.waveform.level import Gain, Polarity
+    from speechaug.waveform.noise import AddColoredNoise, AddNoise
+    from speechaug.waveform.room import Reverb
+    from speechaug.waveform.time import Speed, TimeShift, TimeStretch
+    from speechaug.waveform.voice import PitchShift
 
 __version__ = "0.1.0"
 
@@ -78,13 +77,15 @@ _ON_FIRST_USE = {
     "read_manifest": "speechaug.data",
     "write_manifest": "speechaug.data",
 }
-"""Names that bring Lightning or file I/O with them, and so are imported when they are first used."""
+"""Names that bring Lightning or file I/O with them."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is not needed by everybody."""
+    """Import a name when it is first used."""
     if name in _ON_FIRST_USE:
         return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
-    if name in ("callbacks", "data", "asr", "robustness", "testing"):
+    if name in ("asr", "callbacks", "data", "presets", "robustness", "testing"):
         return importlib.import_module(f"speechaug.{name}")
+    if name in __all__:
+        return getattr(importlib.import_module("speechaug._core"), name)
     raise AttributeError(f"module 'speechaug' has no attribute {name!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from speechaug.transform import TRANSFORMS
+from speechaug import TRANSFORMS
 
 _SHARED = ("members", "range_policy", "max_growth")
 

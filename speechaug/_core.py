@@ -1,0 +1,54 @@
+"""What ``import speechaug`` offers of the core, gathered here so that the package itself imports without torch.
+
+``speechaug doctor`` must be able to say that torch is what is broken.
+"""
+
+from __future__ import annotations
+
+from speechaug.banks import Bank
+from speechaug.clip import augment
+from speechaug.compose import Compose, OneOf, SomeOf
+from speechaug.draws import Draws
+from speechaug.policy_file import load_policy, save_policy
+from speechaug.rng import Rng
+from speechaug.spectrogram.mask import FrequencyMask, TimeMask
+from speechaug.spectrogram.warp import TimeWarp
+from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
+from speechaug.waveform.filter import BandPass, HighPass, LowPass
+from speechaug.waveform.level import Gain, Polarity
+from speechaug.waveform.noise import AddColoredNoise, AddNoise
+from speechaug.waveform.room import Reverb
+from speechaug.waveform.time import Speed, TimeShift, TimeStretch
+from speechaug.waveform.voice import PitchShift
+
+__all__ = [
+    "AddColoredNoise",
+    "AddNoise",
+    "Augmented",
+    "BandPass",
+    "Bank",
+    "Compose",
+    "Draws",
+    "FrequencyMask",
+    "Gain",
+    "HighPass",
+    "LowPass",
+    "OneOf",
+    "PitchShift",
+    "Polarity",
+    "Reverb",
+    "Rng",
+    "SomeOf",
+    "Speed",
+    "TRANSFORMS",
+    "TimeMask",
+    "TimeShift",
+    "TimeStretch",
+    "TimeWarp",
+    "Transform",
+    "augment",
+    "from_dict",
+    "load_policy",
+    "save_policy",
+    "span",
+]
