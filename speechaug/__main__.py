@@ -6,7 +6,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 COMMANDS = {
     "demo": "train without and with augmentation, write a report",
@@ -57,8 +57,12 @@ def _empty_parser(**options: Any) -> Any:
         """Keeps the lines of the examples."""
 
     class Parser(ArgumentParser):
-        def print_usage(self, *_: Any, **__: Any) -> None:
-            """Print nothing: before an error, forty lines of options hide it."""
+        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+            """Say what is wrong in one line: forty lines of options would hide it."""
+            if not self.exit_on_error:
+                super().error(message, ex)
+            asked = (getattr(ex, "subcommand_parser", None) or self).prog.replace(" [options]", "")
+            self.exit(2, f"speechaug: error: {' '.join(message.split())}\ntip: {asked} --help lists the options\n")
 
     return Parser(formatter_class=Formatter, **options)
 

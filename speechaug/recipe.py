@@ -294,7 +294,7 @@ def _details(
 
     from speechaug import __version__
 
-    details = {
+    return {
         "training recordings": _count(data, "train", data.train_utterances),
         "training speakers": len({utterance.speaker for utterance in data.train_utterances}),
         "validation recordings": _count(data, "val", data.val_utterances),
@@ -313,7 +313,6 @@ def _details(
         "device": str(trainer.strategy.root_device),
         "versions": f"speechaug {__version__}, torch {torch.__version__}, lightning {lightning.__version__}",
     }
-    return {name: value for name, value in details.items() if value not in (0, "0")}
 
 
 def _count(data: SpeechDataModule, side: str, usable: Sequence[Utterance]) -> str:
@@ -325,7 +324,7 @@ def _new_tokens(data: SpeechDataModule, tokenizer: Tokenizer) -> dict[str, objec
     """Tell what is tested but was never trained, so cannot be recognized: it explains errors."""
     new = sorted({token for said in data.test_utterances for token in _unknown(said, tokenizer)})
     what = "words" if tokenizer.unit == "word" else "characters"
-    return {f"test {what} never trained": f"{len(new)} ({shorten(list(map(repr, new)))})" if new else 0}
+    return {f"test {what} never trained": f"{len(new)} ({shorten(list(map(repr, new)))})" if new else "none"}
 
 
 def _outcome(metrics: Mapping[str, float]) -> dict[str, object]:

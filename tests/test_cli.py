@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import speechaug as sa
 from speechaug.__main__ import main, run
@@ -50,8 +53,9 @@ def fails(monkeypatch, capsys, *given: str) -> str:
     with pytest.raises(SystemExit) as exit_:
         main()
     assert exit_.value.code == 1
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("speechaug: error: ")]
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("speechaug: warning: ")]
     assert len(lines) == 1
+    assert lines[0].startswith("speechaug: error: ")
     return lines[0]
 
 
@@ -99,6 +103,8 @@ def test_print_config_is_a_config(digits, capsys, tmp_path):
     assert config["steps"] == 2
     (tmp_path / "train.yaml").write_text(text)
     assert run(["train", "--config", str(tmp_path / "train.yaml")]) == 0
+    written = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
+    assert written == config
 
 
 def test_help_names_every_option(capsys):
@@ -110,7 +116,9 @@ def test_help_names_every_option(capsys):
         assert all(option in text for option in expected)
     with pytest.raises(SystemExit):
         run(["--help"])
-    assert "examples:" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert "      --data.test_speakers '[theo]' --data.noise noise/train --data.test_noise noise/test \\\n" in text
 
 
 def test_transforms_are_listed(capsys):
@@ -140,10 +148,103 @@ def test_noise_in_training_and_test_is_an_error(digits, noise_folder, monkeypatc
     assert "kind/0.wav" in line
 
 
-def test_a_bad_option_is_wrong_usage(digits, monkeypatch):
+@pytest.mark.parametrize(
+    ("config", "given", "message"),
+    [
+        ("", ["--stepps", "3"], "--stepps"),
+        ("", ["--steps", "many"], "many"),
+        ("steps: [1\n x: : y", [], "config"),
+        ("nothing: 3", [], "nothing"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_a_tip(tmp_path, capsys, config, given, message):
+    (tmp_path / "train.yaml").write_text(config or "steps: 2")
     with pytest.raises(SystemExit) as exit_:
-        run(arguments(digits, "--stepps", "3"))
+        run(["train", "--config", str(tmp_path / "train.yaml"), *given])
     assert exit_.value.code == 2
+    error, tip = capsys.readouterr().err.splitlines()
+    assert error.startswith("speechaug: error: ") and message in error
+    assert tip == "tip: speechaug train --help lists the options"
+
+
+def exits(monkeypatch, capsys, do, *given: str) -> tuple[int, str]:
+    """Run ``main`` with something else behind it; returns the exit code and what it wrote to stderr."""
+    monkeypatch.setattr("speechaug.__main__.run", do)
+    monkeypatch.setattr(sys, "argv", ["speechaug", *given])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    return exit_.value.code, capsys.readouterr().err
+
+
+def raises(error: BaseException):
+    """Return a function that raises it."""
+
+    def do(_):
+        raise error
+
+    return do
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a: b\n  c"), "a: b c"),
+        (MisconfigurationException("No supported gpu backend found!"), "No supported gpu backend found!"),
+        (
+            ValueError(
+                "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+                '  File "x.py", line 1, in f\nValueError: a.wav: cannot be read\n'
+            ),
+            "a.wav: cannot be read",
+        ),
+        (RuntimeError("odd"), "RuntimeError: odd (--debug shows where)"),
+    ],
+)
+def test_errors_are_one_line(monkeypatch, capsys, error, line):
+    assert exits(monkeypatch, capsys, raises(error), "train") == (1, f"speechaug: error: {line}\n")
+
+
+def test_debug_shows_the_traceback(monkeypatch, capsys):
+    code, shown = exits(monkeypatch, capsys, raises(ValueError("bad")), "train", "--debug")
+    assert code == 1
+    assert shown.startswith("Traceback") and shown.endswith("\nspeechaug: error: bad\n")
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_one_line_in_main_only(monkeypatch, capsys):
+    def do(_):
+        warnings.warn("5 of 9\nare left out", UserWarning, stacklevel=2)
+        return 0
+
+    before = warnings.showwarning
+    assert exits(monkeypatch, capsys, do) == (0, "speechaug: warning: 5 of 9 are left out\n")
+    assert warnings.showwarning is before
+
+
+def test_ctrl_c_keeps_the_weights(digits):
+    """A real signal to a real process, once it trains."""
+    given = arguments(digits, "--steps", "100000")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "speechaug", *given],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a background shell hands down an ignored SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert first.startswith("trained: step 1/100000, ") and "loss " in first
+        process.send_signal(signal.SIGINT)
+        _, shown = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    weights = digits.parent / "out" / "interrupted.ckpt"
+    assert process.returncode == 130
+    assert re.fullmatch(rf"speechaug: stopped; the weights after step \d+ are in {re.escape(str(weights))}\n", shown)
+    assert sa.SpeechRecognizer.load_from_checkpoint(weights, weights_only=True).tokenizer.vocabulary == ("one", "two")
+    assert not weights.with_name("model.ckpt").exists()
 
 
 def test_the_module_runs():
