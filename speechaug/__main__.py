@@ -6,7 +6,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 COMMANDS = {
     "demo": "train without and with augmentation, write a report",
@@ -117,7 +117,7 @@ def _train(parser: Any, parsed: Any) -> None:
 
     from speechaug.recipe import train
 
-    config = yaml.safe_load(parser.dump(parsed))["train"]
+    config = yaml.safe_load(parser.dump(parsed, skip_unset=False))["train"]
     built = parser.instantiate(parsed)["train"]
     rest = {key: value for key, value in vars(built).items() if key not in ("config", "data", "model")}
     train(built.data, model=vars(parsed.train.model), config=config, **rest)
@@ -153,7 +153,14 @@ def _line(error: Exception) -> str:
     return f"{name}: {text} (--debug shows where)"
 
 
-def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     if issubclass(category, UserWarning):
         print(f"speechaug: warning: {' '.join(str(message).split())}", file=sys.stderr)
     else:

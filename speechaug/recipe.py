@@ -36,6 +36,7 @@ OUTPUTS = (
     "policy.yaml",
     "spec_policy.yaml",
     "metrics.csv",
+    "hparams.yaml",
     "model.ckpt",
     "interrupted.ckpt",
     "results.jsonl",

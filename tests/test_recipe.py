@@ -67,7 +67,7 @@ def test_what_is_written_and_told(digits, tmp_path):
     test = record(tmp_path / "test", "one", "six")
     data = words(digits, test=test, concat=(1, 2), val_takes=1, policy="small_sample", noise=str(bank), batch_size=4)
     run = train(data, model=SMALL, steps=3, val_every=2, spec_policy="none", accelerator="cpu", output=str(out))
-    assert {f.name for f in out.iterdir()} - {"hparams.yaml"} == set(OUTPUTS) - {"spec_policy.yaml", "interrupted.ckpt"}
+    assert {f.name for f in out.iterdir()} == set(OUTPUTS) - {"spec_policy.yaml", "interrupted.ckpt"}
     told = run.details
     assert told["training recordings"] == "8" and told["test recordings"] == "6" and told["device"] == "cpu"
     assert told["test words never trained"] == "1 ('six')"
@@ -108,7 +108,9 @@ def test_nothing_to_test_on(digits, tmp_path):
 
 def test_validation_that_training_cannot_spell(digits, tmp_path):
     val = record(tmp_path / "val", "one", "six", takes=1)
-    refused(r"val: 2 of 4 transcripts hold tokens that training lacks: .*six.*\('six'\)", words(digits, val=val), tmp_path)
+    refused(
+        r"val: 2 of 4 transcripts hold tokens that training lacks: .*six.*\('six'\)", words(digits, val=val), tmp_path
+    )
 
 
 @pytest.mark.parametrize("given", ["noise", "rooms"])
@@ -148,7 +150,10 @@ def test_stopped_while_training(tmp_path):
 
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(max_steps=9, accelerator="cpu", enable_model_summary=False, **quiet)
-    with pytest.raises(KeyboardInterrupt, match=r"after step 2 are in .*interrupted.ckpt"), _stoppable(trainer, tmp_path):
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"after step 2 are in .*interrupted.ckpt"),
+        _stoppable(trainer, tmp_path),
+    ):
         trainer.fit(Stops(), torch.ones(9, 1, 1))
     assert torch.load(tmp_path / "interrupted.ckpt", weights_only=True)["global_step"] == 2
     with pytest.raises(SystemExit), _stoppable(pl.Trainer(accelerator="cpu", **quiet), tmp_path):
