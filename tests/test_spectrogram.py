@@ -181,7 +181,7 @@ def test_presets_keep_padding_and_hide_something(policy: str) -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="FrequencyMask: width_bins must be whole numbers"):
         sa.FrequencyMask(width_bins=(0.0, 2.5))
-    with pytest.raises(ValueError, match="TimeMask: count must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="TimeMask: count must be a whole number of at least 1, got 0"):
         sa.TimeMask(count=0)
     with pytest.raises(ValueError, match=r"TimeMask: width_fraction must be in \[0, 1\] or None, got 1.5"):
         sa.TimeMask(width_fraction=1.5)
