@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from speechaug.rng import Rng
+from speechaug._lightning import refuse_foreign
+from speechaug.augmenter import BatchAugmenter
+from speechaug.data import SpeechDataModule
 from speechaug.transform import Transform
 
 
@@ -28,7 +30,8 @@ class Augment(Callback):
 
     Raises:
         ValueError: if the policy is for spectrograms, it changes lengths and the batch has none, a key is missing, or
-            augmentation would happen twice: a second ``Augment``, or a ``SpeechDataModule`` with a policy of its own.
+            augmentation would happen twice: a second ``Augment``, or a ``SpeechDataModule`` with a policy of its own;
+            if the Trainer is one of ``pytorch_lightning``.
 
     Example:
         >>> import speechaug as sa
@@ -52,17 +55,16 @@ class Augment(Callback):
             raise ValueError(f"Augment: policy must act on waveforms, got {type(policy).__name__}")
         if policy.changes_length and lengths_key is None:
             raise ValueError("Augment: lengths_key must be given, since the policy makes rows longer or shorter")
-        self.policy = policy
-        self.sample_rate = sample_rate
-        self.seed = seed
+        self.augmenter = BatchAugmenter(policy, seed=seed, sample_rate=sample_rate)
         self.waveform_key = waveform_key
         self.lengths_key = lengths_key
         self.id_key = id_key
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse to augment twice."""
+        """Refuse to augment twice, and the Trainer of the other Lightning."""
+        refuse_foreign(trainer, "Augment")
         datamodule = getattr(trainer, "datamodule", None)
-        if getattr(datamodule, "policy", None) is not None:
+        if getattr(datamodule, "augmenter", None) is not None:
             raise ValueError(
                 "Augment: the DataModule must have no policy of its own, or the batches are augmented twice"
             )
@@ -82,12 +84,21 @@ class Augment(Callback):
             ids = as_ids(batch[self.id_key])
         else:
             ids = [f"{trainer.global_rank}/{batch_idx}/{row}" for row in range(len(x))]
-        rng = Rng.from_ids(seed=self.seed, epoch=trainer.current_epoch, ids=ids)
+        draws = self.augmenter.sample(ids, data_epoch(trainer), batch.get("view"))
         with torch.no_grad():
-            y, y_lengths = self.policy(x, lengths, self.policy.sample(rng), sample_rate=self.sample_rate)
+            y, y_lengths = self.augmenter.apply(x, lengths, draws)
         batch[self.waveform_key] = y
         if self.lengths_key:
             batch[self.lengths_key] = y_lengths
+
+
+def data_epoch(trainer: Trainer) -> int:
+    """Return the epoch of a batch's utterances.
+
+    Lightning counts an epoch more when training goes on after ``max_steps`` within one, the DataModule does not.
+    """
+    datamodule = getattr(trainer, "datamodule", None)
+    return datamodule.epoch if isinstance(datamodule, SpeechDataModule) else trainer.current_epoch
 
 
 def as_ids(names: Any) -> list[str]:

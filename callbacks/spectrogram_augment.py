@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from speechaug.callbacks.augment import as_ids
-from speechaug.rng import Rng
+from speechaug._lightning import refuse_foreign
+from speechaug.augmenter import BatchAugmenter
+from speechaug.callbacks.augment import as_ids, data_epoch
 from speechaug.transform import Transform
 
 
@@ -28,7 +29,8 @@ class SpectrogramAugment(Callback):
 
     Raises:
         ValueError: if the policy is for waveforms, or changes lengths and the module returns none; if ids are missing,
-            the module does not exist, or another ``SpectrogramAugment`` hooks the same one.
+            the module does not exist, another ``SpectrogramAugment`` hooks the same one, or the Trainer is one of
+            ``pytorch_lightning``.
 
     Example:
         >>> import speechaug as sa
@@ -49,15 +51,19 @@ class SpectrogramAugment(Callback):
         super().__init__()
         if policy.domain != "spectrogram":
             raise ValueError(f"SpectrogramAugment: policy must act on spectrograms, got {type(policy).__name__}")
-        self.policy = policy
+        self.augmenter = BatchAugmenter(policy, seed=seed, place="SpectrogramAugment")
         self.module = module
-        self.seed = seed
         self.id_key = id_key
         self.time_last = time_last
         self._handle: RemovableHandle | None = None
         self._epoch = 0
         self._ids: list[str] | None = None
+        self._views: list[int] | None = None
         self._fallback = ""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse the Trainer of the other Lightning."""
+        refuse_foreign(trainer, "SpectrogramAugment")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hook the feature module."""
@@ -86,7 +92,8 @@ class SpectrogramAugment(Callback):
             raise ValueError(
                 f"SpectrogramAugment: batch must be a dictionary with the key {self.id_key!r}, or id_key None"
             )
-        self._epoch = trainer.current_epoch
+        self._views = batch.get("view") if isinstance(batch, dict) else None
+        self._epoch = data_epoch(trainer)
         self._fallback = f"{trainer.global_rank}/{batch_idx}"
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -110,16 +117,13 @@ class SpectrogramAugment(Callback):
         if not (module.training and self._fallback):
             return None
         spec, lengths = output if isinstance(output, tuple) else (output, None)
-        if lengths is None and self.policy.changes_length:
+        if lengths is None and self.augmenter.policy.changes_length:
             raise ValueError(
                 f"SpectrogramAugment: module {self.module!r} must return (spec, lengths): the policy changes them"
             )
         rows = self._ids or [f"{self._fallback}/{row}" for row in range(len(spec))]
-        rng = Rng.from_ids(seed=self.seed, epoch=self._epoch, ids=rows)
-        y, y_lengths = self._apply(spec, lengths, rng.fork("SpectrogramAugment"))
-        return (y, y_lengths) if isinstance(output, tuple) else y
-
-    def _apply(self, spec: Tensor, lengths: Tensor | None, rng: Rng) -> tuple[Tensor, Tensor]:
+        draws = self.augmenter.sample(rows, self._epoch, self._views)
         x = spec if self.time_last else spec.transpose(1, 2)
-        y, y_lengths = self.policy(x, lengths, self.policy.sample(rng))
-        return (y if self.time_last else y.transpose(1, 2)), y_lengths
+        y, y_lengths = self.augmenter.apply(x, lengths, draws)
+        y = y if self.time_last else y.transpose(1, 2)
+        return (y, y_lengths) if isinstance(output, tuple) else y

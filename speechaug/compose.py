@@ -77,6 +77,10 @@ class _Sequence(Transform):
     def changes_length(self) -> bool:
         return any(member.changes_length for member in self.members)
 
+    @property
+    def moves_time(self) -> bool:
+        return any(member.moves_time for member in self.members)
+
     @abstractmethod
     def gates(self, rng: Rng) -> NDArray[np.bool_]:
         """Decide which members act on which rows: bool ``(len(members), B)``."""
@@ -102,7 +106,8 @@ class _Sequence(Transform):
         return Draws(np.asarray(data["on"], bool), {}, members=members)
 
     def _sample(self, rng: Rng, gate: NDArray[np.bool_]) -> Draws:
-        gates = self.gates(rng) & gate & (rng.uniform() < self.p)
+        choosing = rng.shared() if self.moves_time else rng
+        gates = self.gates(choosing) & gate & (choosing.uniform() < self.p)
         named = list(places(self.members))
         members = {place: member._sample(rng.fork(place), gates[i]) for i, (place, member) in enumerate(named)}
         on = np.any([draws.on for draws in members.values()], axis=0)

@@ -22,6 +22,9 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _MASK = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
+CLEAN = -1
+"""The view of an utterance in which nothing happens but what moves time, see :meth:`Rng.from_ids`."""
+
 
 def philox4x32(counter: Words, key: Words) -> Words:
     """Ten rounds of Philox4x32: the block cipher behind every draw.
@@ -74,35 +77,70 @@ class Rng:
         True
     """
 
-    def __init__(self, keys: Words, place: tuple[str, ...] = ()) -> None:
-        """Start the streams of some 64-bit ``keys`` (shape ``(B, 2)``, 32-bit words) at a place."""
+    def __init__(
+        self,
+        keys: Words,
+        place: tuple[str, ...] = (),
+        *,
+        shared: Words | None = None,
+        clean: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Start the streams of some 64-bit ``keys`` (shape ``(B, 2)``, 32-bit words) at a place.
+
+        Args:
+            keys: of the examples.
+            place: in the policy.
+            shared: the keys that all views of an example have in common; None for ``keys``.
+            clean: which rows are clean views; None for none.
+        """
         self._keys = keys
+        self._shared = keys if shared is None else shared
+        self.clean = np.zeros(len(keys), bool) if clean is None else clean
         self._place = place
         self._place_words = np.frombuffer(_digest(place), dtype="<u4") if place else np.zeros(2, np.uint32)
         self._drawn = 0
 
     @classmethod
-    def from_ids(cls, *, seed: int, epoch: int, ids: Sequence[str]) -> Rng:
+    def from_ids(cls, *, seed: int, epoch: int, ids: Sequence[str], views: Sequence[int] | None = None) -> Rng:
         """Make the streams of a batch from its examples' ids.
 
-        An id that occurs again in ``ids`` gets a stream of its own, by its occurrence.
+        An id that occurs again in ``ids`` (in the same view) gets a stream of its own, by its occurrence.
+
+        Several rows can be views of one utterance, for consistency training: each view draws for itself, but what
+        moves time (speed, shift, warp) is drawn once for all of them, so that their frames stay aligned. View 0 draws
+        what the utterance draws without views. In view ``CLEAN`` only what moves time happens.
 
         Args:
             seed: of the whole run.
             epoch: counted from 0; 0 for everything that must be the same each time, such as a noisy test set.
             ids: one text per example.
+            views: which view of its utterance each row is, counted from 0, or ``CLEAN``; None for one view of each.
 
         Raises:
             TypeError: if ``ids`` is one text instead of a list of them.
+            ValueError: if there are not as many views as ids, or one is below ``CLEAN``.
+
+        Example:
+            >>> rng = Rng.from_ids(seed=7, epoch=0, ids=["a", "a"], views=[0, 1])
+            >>> drawn, same = rng.fork("Gain").uniform(), rng.fork("Speed").shared().uniform()
+            >>> bool(drawn[0] == drawn[1]), bool(same[0] == same[1])
+            (False, True)
         """
         if isinstance(ids, str):
             raise TypeError(f"Rng.from_ids: ids must be a list of texts, got the text {ids!r}")
-        seen: dict[str, int] = {}
-        keys = bytearray()
-        for name in map(str, ids):
-            occurrence = seen[name] = seen.get(name, -1) + 1
-            keys += _digest([str(seed), str(epoch), name, str(occurrence)])
-        return cls(np.frombuffer(bytes(keys), dtype="<u4").reshape(-1, 2))
+        names = [str(name) for name in ids]
+        which = [0] * len(names) if views is None else [int(view) for view in views]
+        if len(which) != len(names) or min(which, default=0) < CLEAN:
+            raise ValueError(f"Rng.from_ids: views must be {len(names)} numbers, at least {CLEAN}, got {which}")
+        seen: dict[tuple[str, int], int] = {}
+        shared, keys = bytearray(), bytearray()
+        for name, view in zip(names, which, strict=True):
+            occurrence = seen[name, view] = seen.get((name, view), -1) + 1
+            parts = [str(seed), str(epoch), name, str(occurrence)]
+            shared += _digest(parts)
+            keys += _digest(parts if view == 0 else [*parts, f"view-{view}"])
+        words, common = (np.frombuffer(bytes(spelled), dtype="<u4").reshape(-1, 2) for spelled in (keys, shared))
+        return cls(words, shared=common, clean=np.equal(which, CLEAN).reshape(len(which)))
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -110,7 +148,11 @@ class Rng:
 
     def fork(self, place: str) -> Rng:
         """Return independent streams of the same examples for another place, such as a member of a policy."""
-        return Rng(self._keys, (*self._place, place))
+        return Rng(self._keys, (*self._place, place), shared=self._shared, clean=self.clean)
+
+    def shared(self) -> Rng:
+        """Return streams at the same place that draw the same for all views of an utterance."""
+        return Rng(self._shared, self._place, shared=self._shared, clean=self.clean)
 
     def _words(self, size: int) -> Words:
         """Return ``size`` blocks of four words per example, shape ``(B, size, 4)``."""

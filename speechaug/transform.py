@@ -235,6 +235,11 @@ class Transform(ABC):
         """Whether rows can become longer or shorter."""
         return type(self).out_lengths is not Transform.out_lengths
 
+    @property
+    def moves_time(self) -> bool:
+        """Whether moments of the input end up elsewhere in the output: drawn once for all views of an utterance."""
+        return self.changes_length or type(self).warp is not Transform.warp
+
     def most(self) -> float:
         """Return how many times longer a row can become at most."""
         return 1.0 if self.p == 0.0 else self.growth
@@ -242,7 +247,7 @@ class Transform(ABC):
     def sample(self, rng: Rng) -> Draws:
         """Draw the parameters of a batch: one row per stream of ``rng``; the same each time for the same ``rng``.
 
-        Another view of the same examples comes from ``rng.fork("view-2")``.
+        Several views of the same examples come from ``Rng.from_ids(..., views=...)``.
         """
         return self._sample(rng.fork(type(self).__name__), np.ones(len(rng), bool))
 
@@ -357,6 +362,10 @@ class Transform(ABC):
     # The machinery behind.
 
     def _sample(self, rng: Rng, gate: NDArray[np.bool_]) -> Draws:
+        if self.moves_time:
+            rng = rng.shared()
+        else:
+            gate = gate & ~rng.clean
         on = (rng.uniform() < self.p) & gate
         values = self.draw(rng)
         bank = getattr(self, "bank", None)
