@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,13 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from speechaug._open import AudioError as AudioError
+from speechaug._open import AudioSource as AudioSource
+from speechaug._open import open_sound
+
 FloatArray = npt.NDArray[np.float32]
 
 _FORMATS = {".wav": "WAV", ".flac": "FLAC"}
-# A header written before the length was known (a pipe) claims 2 or 4 GiB; libsndfile reads such files to their end.
-_STREAMED = 0x7FFF_F000
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,15 @@ class AudioInfo:
         return self.frames / self.sample_rate
 
 
-def info(path: str | Path) -> AudioInfo:
-    """Read the header of an audio file, decoding nothing.
+def info(path: AudioSource) -> AudioInfo:
+    """Read the header of an audio file, decoding nothing but the last sample of a FLAC, to know that it is there.
 
     Args:
-        path: the file.
+        path: the file, a piece of a file (``shard.tar:1536:32044``, in bytes) or an object with ``open()``.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is empty, is not audio or is cut short.
+        AudioError: a ValueError, if it is empty, is not audio or is cut short.
 
     Example:
         >>> import tempfile
@@ -65,19 +66,23 @@ def info(path: str | Path) -> AudioInfo:
         >>> info(path)
         AudioInfo(frames=800, sample_rate=8000, channels=2, subtype='PCM_16')
     """
-    with _open(Path(path)) as file:
+    with open_sound(path) as file:
+        if file.format == "FLAC":
+            _decode(file, file.frames - 1, 1, path)
         return AudioInfo(file.frames, file.samplerate, file.channels, file.subtype)
 
 
 def read(
-    path: str | Path, *, sample_rate: int | None = None, offset_s: float = 0.0, duration_s: float | None = None
+    path: AudioSource, *, sample_rate: int | None = None, offset_s: float = 0.0, duration_s: float | None = None
 ) -> tuple[FloatArray, int]:
     """Read an audio file, or a part of it, as float32 with full scale at 1.
 
-    Integer files of up to 24 bits arrive exactly. Channels are kept as they are.
+    Integer files of up to 24 bits arrive exactly. Channels are kept as they are. Of a long file only the part asked
+    for is read and decoded, and the index that leads there; an MP3 has no index and is read from its beginning.
 
     Args:
-        path: a file libsndfile can decode (WAV, FLAC, OGG, MP3, AIFF and others).
+        path: a file libsndfile can decode (WAV, FLAC, OGG, MP3, AIFF and others), a piece of a file
+            (``shard.tar:1536:32044``, in bytes) or an object with ``open()``.
         sample_rate: rate to resample to, in Hz (soxr, high quality); None keeps the rate of the file.
         offset_s: where to begin, in seconds.
         duration_s: how much to read, in seconds; a file that ends earlier gives what it holds. None reads to the end.
@@ -89,8 +94,8 @@ def read(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is empty, is not audio, is corrupt or cut short, holds NaN or infinite samples, or ends
-            before ``offset_s``.
+        AudioError: a ValueError, if the file is empty, is not audio, is corrupt or cut short, holds NaN or infinite
+            samples, or ends before ``offset_s``.
 
     Example:
         >>> import tempfile
@@ -100,7 +105,21 @@ def read(
         >>> samples.shape, samples.dtype, rate
         ((1, 800), dtype('float32'), 16000)
     """
-    samples, rate = _decode(Path(path), offset_s, duration_s)
+    if not (math.isfinite(offset_s) and offset_s >= 0):
+        raise ValueError(f"read: offset_s must be >= 0, got {offset_s!r} for {path}")
+    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
+        raise ValueError(f"read: duration_s must be > 0, got {duration_s!r} for {path}")
+    with open_sound(path) as file:
+        rate = int(file.samplerate)
+        first = round(offset_s * rate)
+        if first >= file.frames:
+            raise AudioError(
+                f"{path}: ends at {file.frames / rate:.3f} s, before the offset of {offset_s} s", "beyond_end"
+            )
+        wanted = file.frames - first
+        if duration_s is not None:
+            wanted = min(wanted, max(1, round(duration_s * rate)))
+        samples = _decode(file, first, wanted, path)
     if sample_rate is None or sample_rate == rate:
         return samples, rate
     return resample(samples, rate, sample_rate), sample_rate
@@ -218,61 +237,19 @@ def pcm_hash(samples: npt.ArrayLike, rate: int) -> str:
     return digest.hexdigest()
 
 
-def _decode(path: Path, offset_s: float, duration_s: float | None) -> tuple[FloatArray, int]:
-    if not (math.isfinite(offset_s) and offset_s >= 0):
-        raise ValueError(f"read: offset_s must be >= 0, got {offset_s!r} for {path}")
-    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
-        raise ValueError(f"read: duration_s must be > 0, got {duration_s!r} for {path}")
+def _decode(file: Any, first: int, wanted: int, path: AudioSource) -> FloatArray:
+    """Decode a part of an open file: all of it, finite, or an error."""
     import soundfile
 
-    with _open(path) as file:
-        rate = int(file.samplerate)
-        first = round(offset_s * rate)
-        if first >= file.frames:
-            raise ValueError(f"{path}: ends at {file.frames / rate:.3f} s, before the offset of {offset_s} s")
-        wanted = file.frames - first
-        if duration_s is not None:
-            wanted = min(wanted, max(1, round(duration_s * rate)))
-        try:
-            file.seek(first)
-            samples = file.read(wanted, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise ValueError(f"{path}: cannot be decoded, it is corrupt ({error})") from error
+    try:
+        file.seek(first)
+        samples = file.read(wanted, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"{path}: cannot be decoded, it is corrupt or cut short ({error})") from error
     if len(samples) < wanted:
-        raise ValueError(f"{path}: is cut short, {len(samples)} samples of {wanted} could be decoded")
+        raise AudioError(f"{path}: is cut short, {len(samples)} samples of {wanted} could be decoded")
     bad = ~np.isfinite(samples).all(axis=1)
     if bad.any():
-        raise ValueError(f"{path}: holds non-finite samples, the first at sample {first + int(bad.argmax())}")
-    return np.ascontiguousarray(samples.T), rate
-
-
-def _open(path: Path) -> Any:
-    """Open a sound file for reading, or say in one line why not."""
-    import soundfile
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: is a folder, not a file" if path.is_dir() else f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: is empty (0 bytes)")
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
-        reason = str(error).split("': ")[-1].strip().rstrip(".") or "unreadable header"
-        raise ValueError(f"{path}: is not an audio file, or is corrupt ({reason})") from error
-    problem = "holds no samples" if file.frames == 0 else _cut_short(file.extra_info)
-    if problem:
-        file.close()
-        raise ValueError(f"{path}: {problem}")
-    return file
-
-
-def _cut_short(log: str) -> str:
-    """Say how much is missing from a WAV whose header promises more: libsndfile only notes it in its log."""
-    found = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if found is None:
-        return ""
-    promised, present = int(found[1]), int(found[2])
-    # Some writers count their header as data: a percent is not a loss.
-    if promised >= _STREAMED or present >= 0.99 * promised:
-        return ""
-    return f"is cut short, {present} bytes of audio of {promised} are there"
+        first_bad = first + int(bad.argmax())
+        raise AudioError(f"{path}: holds non-finite samples, the first at sample {first_bad}", "not_finite")
+    return np.ascontiguousarray(samples.T)

@@ -318,7 +318,7 @@ def _details(
 
 def _count(data: SpeechDataModule, side: str, usable: Sequence[Utterance]) -> str:
     left_out = data.left_out.get(side, 0)
-    return f"{len(usable)} ({left_out} could not be read)" if left_out else str(len(usable))
+    return f"{len(usable)} ({left_out} left out)" if left_out else str(len(usable))
 
 
 def _new_tokens(data: SpeechDataModule, tokenizer: Tokenizer) -> dict[str, object]:

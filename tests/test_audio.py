@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import struct
 from pathlib import Path
 
@@ -213,3 +215,61 @@ def test_odd_files_of_a_real_folder(shared_data: Path) -> None:
         expected, expected_rate = soundfile.read(path, dtype="float32", always_2d=True)
         assert rate == expected_rate
         np.testing.assert_array_equal(x, expected.T)
+
+
+class Held:
+    """A sound file in memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def open(self) -> io.BytesIO:
+        return io.BytesIO(self.content)
+
+    def __str__(self) -> str:
+        return "row 3"
+
+
+def test_pieces_and_objects_are_read_as_files(tmp_path: Path) -> None:
+    path, x = tmp_path / "x.flac", tone(channels=2)
+    audio.write(path, x, 8_000)
+    content = path.read_bytes()
+    (tmp_path / "several").write_bytes(b"before" + content + b"after")
+    for source in (f"{tmp_path}/several:6:{len(content)}", Held(content)):
+        np.testing.assert_array_equal(audio.read(source)[0], x)
+        np.testing.assert_array_equal(audio.read(source, offset_s=0.05, duration_s=0.025)[0], x[:, 400:600])
+        assert audio.info(source) == audio.info(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "match"),
+    [(b"", "empty", r"row 3: is empty \(0 bytes\)"), (b"hello" * 99, "unreadable", "row 3: is not an audio file")],
+)
+def test_objects_that_cannot_be_read_are_named(content: bytes, kind: str, match: str) -> None:
+    with pytest.raises(audio.AudioError, match=match) as caught:
+        audio.info(Held(content))
+    assert caught.value.kind == kind
+    again = pickle.loads(pickle.dumps(caught.value))  # as a worker hands it to the main process
+    assert (str(again), again.kind) == (str(caught.value), kind)
+
+
+@pytest.mark.parametrize("left", [0.2, 0.6, 0.999])
+def test_a_flac_that_was_cut_is_known_by_its_header_alone(tmp_path: Path, left: float) -> None:
+    path = tmp_path / "x.flac"
+    audio.write(path, tone(80_000), 8_000)
+    assert audio.info(path).frames == 80_000
+    path.write_bytes(path.read_bytes()[: int(left * path.stat().st_size)])
+    with pytest.raises(audio.AudioError, match=r"x\.flac: .*cut short"):
+        audio.info(path)
+
+
+def test_a_flac_that_does_not_know_its_length_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.flac"
+    audio.write(path, tone(80_000), 8_000)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the last 36 bits of the header's length, as a pipe leaves them
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    for look in (audio.info, audio.read):
+        with pytest.raises(audio.AudioError, match="does not say how long it is"):
+            look(path)

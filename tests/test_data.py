@@ -175,7 +175,7 @@ def test_names_that_do_not_fit_are_told(tmp_path: Path) -> None:
             r"no file fits the pattern '\{text\}_\{speaker\}_\{take\}\.wav'; a file there is 'a\.wav'",
         ),
         (["a.mp3"], PATTERN, r"a file there is 'a\.mp3'"),
-        (["a.wav"], None, "pattern must be given for a folder"),
+        (["a.wav"], None, "no known layout, .* any other folder needs a pattern"),
         (["a.wav"], "{text}", "must end in a file ending"),
         (["a.wav"], "{text}{take}.wav", "needs a character between two fields"),
         (["a.wav"], "{word}.wav", "must name fields out of id, text, speaker, take"),
@@ -195,8 +195,8 @@ def test_folders_that_are_refused(tmp_path: Path, names: list[str], pattern: str
     [
         (
             "m.csv",
-            b"id,path,words\na,a.wav,x\n",
-            r"columns \['audio', 'text'\] are missing, found \['id', 'path', 'words'\]",
+            b"id,wave,words\na,a.wav,x\n",
+            r"columns \['audio', 'text'\] are missing, found \['id', 'wave', 'words'\]",
         ),
         ("m.csv", b"", r"columns \['audio', 'text'\] are missing, found \[\]"),
         ("m.csv", b"audio,text\n", "holds no utterances"),
@@ -211,7 +211,7 @@ def test_folders_that_are_refused(tmp_path: Path, names: list[str], pattern: str
         ("m.jsonl", b'{"text": "x"}\n', r"m\.jsonl:1: audio must be a path, got \{'text': 'x'\}"),
         ("m.jsonl", b'{"audio": "a.wav", "duration": 0}\n', "duration > 0"),
         ("m.jsonl", b'{"audio": "a.wav", "offset": -1}\n', "offset must be >= 0"),
-        ("m.txt", b"", r"source must be a folder or end in \.jsonl, \.csv or \.tsv"),
+        ("m.txt", b"", r"source must be a folder, end in \.jsonl, \.csv, \.tsv or \.tar"),
     ],
 )
 def test_manifests_that_are_refused(tmp_path: Path, name: str, content: bytes, match: str) -> None:
@@ -339,8 +339,8 @@ def test_lightning_leaves_the_sampler_alone() -> None:
 
 
 def dataset(utterances: list[Utterance], cache_bytes: int = 10**6, **arguments: Any) -> SpeechDataset:
-    recordings, problems = scan(utterances, sample_rate=RATE, cache_bytes=cache_bytes, **arguments)
-    assert not problems
+    recordings, findings = scan(utterances, sample_rate=RATE, cache_bytes=cache_bytes, **arguments)
+    assert {finding.kind for finding in findings} <= {"resampled"}
     return SpeechDataset(recordings, sample_rate=RATE, **arguments)
 
 
@@ -429,9 +429,11 @@ def test_missing_file_and_late_offset_are_left_out_too(tmp_path: Path) -> None:
         Utterance("b", str(tmp_path / "b.wav"), "x", duration=1.0),
         Utterance("c", str(tmp_path / "a.wav"), "x", offset=1.0),
     ]
-    recordings, problems = scan(given, sample_rate=RATE)
+    recordings, findings = scan(given, sample_rate=RATE)
     assert [r.utterance.id for r in recordings] == ["a"]
-    assert ["no such file" in problems[0], "before offset 1.0 s" in problems[1]] == [True, True]
+    assert [finding.kind for finding in findings] == ["missing", "beyond_end"]
+    assert findings[0].text == f"{tmp_path / 'b.wav'}: no such file"
+    assert findings[1].text == "c: ends at 0.050 s, before offset 1.0 s"
 
 
 def test_a_file_that_disappears_later_is_named(tmp_path: Path) -> None:
@@ -661,6 +663,8 @@ def test_batches_do_not_depend_on_workers_or_cache(tree: Path) -> None:
 
 def test_ranks_of_the_trainer_get_disjoint_batches(tree: Path) -> None:
     class FakeTrainer:
+        training = False
+
         def __init__(self, rank: int) -> None:
             self.distributed_sampler_kwargs = {"num_replicas": 2, "rank": rank}
 

@@ -120,7 +120,7 @@ def test_a_bank_that_nothing_uses(digits, tmp_path, given):
 
 def test_recordings_that_could_not_be_read():
     data = SimpleNamespace(left_out={"test": 5})
-    assert [_count(data, side, [None]) for side in ("train", "test")] == ["1", "1 (5 could not be read)"]
+    assert [_count(data, side, [None]) for side in ("train", "test")] == ["1", "1 (5 left out)"]
 
 
 def test_examples_start_from_unaltered_speech(digits):

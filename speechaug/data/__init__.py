@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from speechaug.data.dataset import Recording, SpeechDataset, scan
-from speechaug.data.manifest import Utterance, read_manifest, write_manifest
+from speechaug.data.dataset import Recording, SpeechDataset
+from speechaug.data.findings import Finding, summarize
+from speechaug.data.hugging_face import read_hugging_face
+from speechaug.data.manifest import Utterance, write_manifest
 from speechaug.data.sampler import BucketSampler, ResumableLoader
+from speechaug.data.scan import scan
+from speechaug.data.sources import read_manifest
 from speechaug.data.strings import Joined, plan_strings
 
 if TYPE_CHECKING:
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BucketSampler",
+    "Finding",
     "Joined",
     "Recording",
     "ResumableLoader",
@@ -21,8 +26,10 @@ __all__ = [
     "SpeechDataset",
     "Utterance",
     "plan_strings",
+    "read_hugging_face",
     "read_manifest",
     "scan",
+    "summarize",
     "write_manifest",
 ]
 

@@ -8,7 +8,15 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-_LEAST = {"sample_rate": 1, "passes": 1, "batch_size": 1, "prefetch_factor": 1, "val_takes": 0, "num_workers": 0}
+_LEAST = {
+    "sample_rate": 1,
+    "passes": 1,
+    "views": 1,
+    "batch_size": 1,
+    "prefetch_factor": 1,
+    "val_takes": 0,
+    "num_workers": 0,
+}
 _LEAST_OR_NONE = {"takes": 1, "test_strings": 1}
 
 
@@ -34,8 +42,18 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         "concat": (_whole_range(settings["concat"]), "(least, most), whole numbers with 1 <= least <= most"),
         "gap_s": (_seconds_range(settings["gap_s"]), "(low, high) with 0 <= low <= high"),
         "transport": (settings["transport"] in ("int16", "float32"), "int16 or float32"),
+        "min_duration_s": (_real(settings["min_duration_s"]) and settings["min_duration_s"] >= 0, ">= 0"),
+        "other_rates": (settings["other_rates"] in ("resample", "skip", "error"), "resample, skip or error"),
         "cache_mb": (_real(settings["cache_mb"]) and settings["cache_mb"] >= 0, ">= 0"),
     }
+    methods = ("fork", "spawn", "forkserver", None)
+    rules["multiprocessing_context"] = (settings["multiprocessing_context"] in methods, f"one of {methods}")
+    for name in ("max_duration_s", "max_batch_s"):
+        rules[name] = (settings[name] is None or (_real(settings[name]) and settings[name] > 0), "> 0 or None")
+    most = settings["max_duration_s"]
+    if rules["min_duration_s"][0] and rules["max_duration_s"][0] and most is not None:
+        least = settings["min_duration_s"]
+        rules["max_duration_s"] = (most >= least, f">= min_duration_s, which is {least}")
     for name, (holds, constraint) in rules.items():
         if not holds:
             raise ValueError(f"SpeechDataModule: {name} must be {constraint}, got {settings[name]!r}")

@@ -1,13 +1,10 @@
-"""From planned rows to batches of samples, with every file looked at before training begins."""
+"""From planned rows to batches of samples."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +12,11 @@ import torch
 from torch.utils.data import Dataset
 
 from speechaug import audio
+from speechaug.data.batches import Batch
 from speechaug.data.manifest import Utterance
-from speechaug.data.sampler import Batch
 from speechaug.data.strings import Joined
 
 Transport = Literal["int16", "float32"]
-T = TypeVar("T")
-
-_INTEGER = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW")
-"""Encodings that hold no NaN, so that the header tells enough."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +39,11 @@ class SpeechDataset(Dataset[dict[str, Any]]):
 
     Several channels are mixed to their mean, other sample rates are resampled, rows are zero-padded at the end.
     ``dataset[rows]`` is a dict: ``waveform`` ``(B, T)`` int16 or float32, ``lengths`` int64 ``(B,)``, and the lists
-    ``text``, ``id`` and ``speaker``. An integer asks for the one recording of that number.
+    ``text``, ``id`` and ``speaker``. An integer asks for the one recording of that number. A part of a long file is
+    read by going there; no file stays open, so that workers may be forked or spawned.
 
     Args:
-        recordings: what :func:`scan` returned.
+        recordings: what :func:`speechaug.data.scan` returned.
         sample_rate: of the batches, in Hz.
         transport: ``"int16"`` halves what goes to workers and device and survives every precision; ``"float32"`` keeps
             what exceeds 16 bits.
@@ -59,9 +53,10 @@ class SpeechDataset(Dataset[dict[str, Any]]):
 
     Example:
         >>> import tempfile
+        >>> from speechaug.data import scan
         >>> path = tempfile.mkdtemp() + "/seven.wav"
         >>> _ = audio.write(path, 0.5 * np.ones(800), 8_000)
-        >>> recordings, problems = scan([Utterance("u1", path, "seven")], sample_rate=8_000)
+        >>> recordings, findings = scan([Utterance("u1", path, "seven")], sample_rate=8_000)
         >>> batch = SpeechDataset(recordings, sample_rate=8_000)[(Joined("u1+u1", (0, 0), (0.01,), 0.21),)]
         >>> batch["waveform"].shape, batch["waveform"].dtype, batch["lengths"].tolist(), batch["text"]
         (torch.Size([1, 1680]), torch.int16, [1680], ['seven seven'])
@@ -72,9 +67,9 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         self.utterances = [recording.utterance for recording in recordings]
         self.sample_rate = sample_rate
         self.transport = transport
-        kept = [np.zeros(0, _dtype(transport)) if r.samples is None else r.samples for r in recordings]
+        kept = [np.zeros(0, dtype_of(transport)) if r.samples is None else r.samples for r in recordings]
         # One tensor: a worker that is forked shares it, one that is spawned gets it through shared memory.
-        self._cache = torch.from_numpy(np.concatenate([np.zeros(0, _dtype(transport)), *kept]))
+        self._cache = torch.from_numpy(np.concatenate([np.zeros(0, dtype_of(transport)), *kept]))
         self._ends = np.cumsum([len(samples) for samples in kept], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -86,7 +81,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         if isinstance(rows, int):
             rows = (Joined(self.utterances[rows].id, (rows,), (), 0.0),)
         spoken = [self._row(row) for row in rows]
-        waveform = np.zeros((len(rows), max(map(len, spoken), default=0)), _dtype(self.transport))
+        waveform = np.zeros((len(rows), max(map(len, spoken), default=0)), dtype_of(self.transport))
         for line, samples in zip(waveform, spoken, strict=True):
             line[: len(samples)] = samples
         return {
@@ -104,79 +99,30 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         if end > begin:
             kept: npt.NDArray[Any] = self._cache[begin:end].numpy()
             return kept
-        return _decode(self.utterances[index], self.sample_rate, self.transport)
+        return decode(self.utterances[index], self.sample_rate, self.transport)
 
     def _row(self, row: Joined) -> npt.NDArray[Any]:
         pieces: list[npt.NDArray[Any]] = []
         for part, gap_s in zip(row.parts, (*row.gaps_s, 0.0), strict=True):
-            pieces += [self.samples(part), np.zeros(round(gap_s * self.sample_rate), _dtype(self.transport))]
+            pieces += [self.samples(part), np.zeros(round(gap_s * self.sample_rate), dtype_of(self.transport))]
         return np.concatenate(pieces)
 
 
-def scan(
-    utterances: Sequence[Utterance], *, sample_rate: int, transport: Transport = "int16", cache_bytes: int = 0
-) -> tuple[list[Recording], list[str]]:
-    """Look at every file before training: which can be read, how long they are, and decode as many as may be kept.
-
-    Headers of all files are read. Files are decoded that fit into ``cache_bytes``, and those whose encoding could hold
-    NaN. Nothing is raised: what is wrong is told, by name, and the rest is returned.
+def decode(utterance: Utterance, sample_rate: int, transport: Transport) -> npt.NDArray[Any]:
+    """Read an utterance, and nothing else of its file, as it is sent: one channel, at the rate of the batches.
 
     Args:
-        utterances: what to look at.
+        utterance: what to read.
         sample_rate: of the batches, in Hz.
         transport: as in :class:`SpeechDataset`.
-        cache_bytes: room for decoded audio.
 
-    Returns:
-        The readable recordings, in order, and a line about each other one.
+    Shape: ``(T,)``.
     """
-    headers = _attempt(_header, utterances)
-    room = cache_bytes
-    tasks: list[tuple[Recording, bool]] = []
-    for recording in headers:
-        if isinstance(recording, Recording):
-            seconds = recording.utterance.duration or 0.0
-            room -= math.ceil(seconds * sample_rate) * np.dtype(_dtype(transport)).itemsize
-            tasks.append((recording, room >= 0))
-
-    def finish(task: tuple[Recording, bool]) -> Recording:
-        recording, keep = task
-        if not keep and recording.info.subtype in _INTEGER:
-            return recording
-        samples = _decode(recording.utterance, sample_rate, transport)
-        return replace(recording, samples=samples if keep else None)
-
-    outcomes = _attempt(finish, tasks)
-    problems = [outcome for outcome in (*headers, *outcomes) if isinstance(outcome, str)]
-    return [outcome for outcome in outcomes if isinstance(outcome, Recording)], problems
-
-
-def _attempt(work: Callable[[T], Recording], items: Sequence[T]) -> list[Recording | str]:
-    """Do the work for each item, several at a time, and return what came of it or what was wrong."""
-
-    def one(item: T) -> Recording | str:
-        try:
-            return work(item)
-        except (ValueError, OSError) as error:
-            return str(error)
-
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(one, items))
-
-
-def _header(utterance: Utterance) -> Recording:
-    info = audio.info(utterance.audio)
-    left = info.duration_s - utterance.offset
-    if left <= 0:
-        raise ValueError(f"{utterance.audio}: ends at {info.duration_s:.3f} s, before offset {utterance.offset} s")
-    return Recording(replace(utterance, duration=min(left, utterance.duration or left)), info)
-
-
-def _decode(utterance: Utterance, sample_rate: int, transport: Transport) -> npt.NDArray[Any]:
     samples, rate = audio.read(utterance.audio, offset_s=utterance.offset, duration_s=utterance.duration)
     mono = audio.resample(samples.mean(axis=0, keepdims=True), rate, sample_rate)[0]
     return audio.to_int16(mono) if transport == "int16" else mono
 
 
-def _dtype(transport: Transport) -> type[np.int16] | type[np.float32]:
+def dtype_of(transport: Transport) -> type[np.int16] | type[np.float32]:
+    """Return the type of the samples as they are sent."""
     return np.int16 if transport == "int16" else np.float32

@@ -1,4 +1,4 @@
-"""What is there to train on: utterances, read from a manifest or from the names of files."""
+"""What is there to train on: utterances, and the tables in which they are written down."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ import csv
 import json
 import os
 import re
-import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from uuid import uuid4
 
+from speechaug._open import Openable
+
+TABLES = (".jsonl", ".json", ".csv", ".tsv")
+"""Endings of the files that :func:`read_table` reads."""
+
+ALIASES = {
+    "audio": ("path", "audio_filepath", "file_name"),
+    "text": ("sentence", "transcription", "transcript"),
+    "speaker": ("speaker_id", "client_id"),
+}
+"""Other usual names of columns: those of Common Voice, NeMo and Hugging Face audio folders."""
+
+_COMMON_VOICE = ("client_id", "path", "sentence")
 _FIELDS = ("id", "text", "speaker", "take")
 _SHOWN = 10
 
@@ -25,7 +36,8 @@ class Utterance:
 
     Args:
         id: unique within its source; all randomness about the utterance is keyed by it.
-        audio: path of the sound file.
+        audio: path of the sound file; for a member of a tar ``shard.tar:1536:32044`` (first byte, bytes); for a row of
+            a Hugging Face data set an object that opens it.
         text: transcript; empty when unknown, which is an error only where a transcript is needed.
         speaker: name of the speaker; empty when unknown.
         offset: where the utterance begins in the file, in seconds.
@@ -38,7 +50,7 @@ class Utterance:
     """
 
     id: str
-    audio: str
+    audio: str | Openable
     text: str
     speaker: str = ""
     offset: float = 0.0
@@ -46,62 +58,71 @@ class Utterance:
     take: str = ""
 
 
-def read_manifest(source: str | Path, pattern: str | None = None) -> list[Utterance]:
-    """Read utterances from a JSONL, CSV or TSV file, or from the file names of a folder.
-
-    Manifests hold ``audio`` and ``text``, and may hold ``id`` (otherwise the path without its ending), ``speaker``,
-    ``offset``, ``duration`` (seconds) and ``take``; anything else is ignored. Audio paths start at the manifest's
-    folder.
-
-    A pattern such as ``{text}_{speaker}_{take}.wav`` or ``{speaker}/{text}.flac`` is compared with the end of every
-    path below the folder, upper and lower case of the ending alike. A field never holds a character that stands beside
-    it in the pattern. Hidden files are left out, other files that end alike but do not fit are named in a warning.
+def read_table(path: Path) -> list[Utterance]:
+    """Read utterances from a JSONL, CSV or TSV file; see :func:`speechaug.data.read_manifest`.
 
     Args:
-        source: the manifest, or the folder.
-        pattern: file-name pattern with the fields ``{text}``, ``{speaker}``, ``{take}``, ``{id}``; for folders only.
-
-    Returns:
-        The utterances, in the order of the manifest or sorted by path.
+        path: of the file; audio paths in it start at its folder.
 
     Raises:
-        FileNotFoundError: if there is no such file or folder.
-        ValueError: if nothing is found, a pattern is missing or malformed, columns are missing, a line is malformed
-            (named with its number) or ids are not unique.
+        ValueError: if the ending is unknown, columns are missing or could mean the same, or a line is malformed.
 
     Example:
         >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "train.csv"
-        >>> _ = path.write_text("id,audio,text,speaker\\nu1,wav/u1.wav,seven,ann\\n")
-        >>> [(u.id, Path(u.audio).name, u.text, u.speaker) for u in read_manifest(path)]
-        [('u1', 'u1.wav', 'seven', 'ann')]
+        >>> path = Path(tempfile.mkdtemp()) / "train.tsv"
+        >>> _ = path.write_text("file_name\\tsentence\\nwav/u1.wav\\tseven\\n")
+        >>> [(u.id, u.text) for u in read_table(path)]
+        [('wav/u1', 'seven')]
     """
-    path = Path(os.path.abspath(source))
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such manifest or folder")
-    if path.is_dir():
-        utterances = _from_folder(path, pattern)
-    elif pattern is not None:
-        raise ValueError(f"read_manifest: pattern is for folders, got {pattern!r} for the file {path}")
-    else:
-        utterances = _from_file(path)
-    if not utterances:
-        raise ValueError(f"{path}: holds no utterances")
-    twice = [name for name, count in Counter(u.id for u in utterances).items() if count > 1]
-    if twice:
-        raise ValueError(f"{path}: ids must be unique, got more than one of {shorten(twice)}")
-    return utterances
+    try:
+        return [_utterance(row, where, folder) for where, row, folder in _rows(path)]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
+
+
+def columns(found: Iterable[str], where: object) -> dict[str, str]:
+    """Find which columns hold audio, text and speaker.
+
+    A column of the field's own name is taken. Without it, the one of another usual name, such as ``sentence``.
+
+    Args:
+        found: names of the columns.
+        where: for messages.
+
+    Returns:
+        Columns by field; a field without a column is not in it.
+
+    Raises:
+        ValueError: if several columns could be meant.
+
+    Example:
+        >>> columns(["client_id", "path", "sentence", "age"], "cv.tsv")
+        {'audio': 'path', 'text': 'sentence', 'speaker': 'client_id'}
+    """
+    found = set(found)
+    chosen: dict[str, str] = {}
+    for field, others in ALIASES.items():
+        names = [field] if field in found else [name for name in others if name in found]
+        if len(names) > 1:
+            raise ValueError(f"{where}: columns {names} could each be the {field}, one must be named {field!r}")
+        if names:
+            chosen[field] = names[0]
+    return chosen
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write a JSONL manifest that ``read_manifest`` reads back as it was.
 
     Audio paths are written relative to the manifest's folder, so that both can move together; a path on another
-    drive stays absolute. The file appears only when it is complete.
+    drive stays absolute. Members of tars are written with their place, so that reading needs no look at the tars. The
+    file appears only when it is complete.
 
     Args:
         path: the manifest to write.
         utterances: what goes in, in this order.
+
+    Raises:
+        ValueError: if the audio of an utterance is an object and no file.
 
     Example:
         >>> import tempfile
@@ -133,32 +154,40 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
 
 
-def _from_file(path: Path) -> list[Utterance]:
-    try:
-        return [_utterance(row, where, path.parent) for where, row in _rows(path)]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each row of a manifest with where it stands, for messages."""
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
+    """Yield each row of a manifest, where it stands for messages, and the folder at which its paths start."""
     ending = path.suffix.lower()
-    if ending not in (".jsonl", ".json", ".csv", ".tsv"):
-        raise ValueError(f"read_manifest: source must be a folder or end in .jsonl, .csv or .tsv, got {str(path)!r}")
     with path.open(encoding="utf-8-sig", newline="") as file:
         if ending in (".csv", ".tsv"):
-            table = csv.DictReader(file, delimiter="\t" if ending == ".tsv" else ",")
-            missing = [name for name in ("audio", "text") if name not in (table.fieldnames or ())]
-            if missing:
-                raise ValueError(f"{path}: columns {missing} are missing, found {list(table.fieldnames or ())}")
-            for row in table:
-                if None in row:  # an unquoted comma in the transcript would cut it short
-                    raise ValueError(f"{path}:{table.line_num}: has more values than columns, got {row[None]} too many")
-                yield f"{path}:{table.line_num}", row
+            yield from _table_rows(path, file, "\t" if ending == ".tsv" else ",")
             return
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield f"{path}:{number}", _json_row(line, f"{path}:{number}")
+                where = f"{path}:{number}"
+                row = _json_row(line, where)
+                yield where, _renamed(row, columns(row, where)), path.parent
+
+
+def _table_rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
+    header = file.readline()
+    file.seek(0)
+    common_voice = set(_COMMON_VOICE) <= set(header.strip().split("\t"))
+    # Common Voice quotes nothing: a sentence that begins with a quotation mark would swallow the lines after it.
+    table = csv.DictReader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE if common_voice else csv.QUOTE_MINIMAL)
+    found = list(table.fieldnames or ())
+    chosen = columns(found, path)
+    missing = [name for name in ("audio", "text") if name not in chosen]
+    if missing:
+        raise ValueError(f"{path}: columns {missing} are missing, found {found}")
+    folder = path.parent / "clips" if common_voice else path.parent
+    for row in table:
+        if None in row:  # an unquoted comma in the transcript would cut it short
+            raise ValueError(f"{path}:{table.line_num}: has more values than columns, got {row[None]} too many")
+        yield f"{path}:{table.line_num}", _renamed(row, chosen), folder
+
+
+def _renamed(row: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
+    return {**row, **{field: row[name] for field, name in chosen.items()}}
 
 
 def _json_row(line: str, where: str) -> Mapping[str, Any]:
@@ -189,54 +218,11 @@ def _utterance(row: Mapping[str, Any], where: str, folder: Path) -> Utterance:
 
 
 def _row(utterance: Utterance, folder: Path) -> dict[str, Any]:
+    if not isinstance(utterance.audio, str):
+        raise ValueError(f"write_manifest: audio must be a path, got {utterance.audio} for {utterance.id!r}")
     path = os.path.abspath(utterance.audio)
     with contextlib.suppress(ValueError):  # another drive: no relative path exists
         path = Path(os.path.relpath(path, folder)).as_posix()
     row = {"id": utterance.id, "audio": path, "text": utterance.text}
     defaults = {"speaker": "", "offset": 0.0, "duration": None, "take": ""}
     return row | {k: v for k, default in defaults.items() if (v := getattr(utterance, k)) != default}
-
-
-def _from_folder(folder: Path, pattern: str | None) -> list[Utterance]:
-    if pattern is None:
-        raise ValueError(f"read_manifest: pattern must be given for a folder such as {folder}: '{{text}}_{{take}}.wav'")
-    expression, ending = _compile(pattern)
-    parts = pattern.count("/") + 1
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    names = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
-    if not names:
-        raise ValueError(f"{folder}: the folder is empty")
-    utterances, strangers = [], []
-    for name in names:
-        found = expression.fullmatch("/".join(name.split("/")[-parts:]))
-        if found:
-            fields: dict[str, Any] = {"id": name[: name.rindex(".")], "text": "", **found.groupdict()}
-            utterances.append(Utterance(audio=str(folder / name), **fields))
-        elif name.lower().endswith(ending):
-            strangers.append(name)
-    if not utterances:
-        example = (strangers or names)[0]
-        raise ValueError(f"{folder}: no file fits the pattern {pattern!r}; a file there is {example!r}")
-    if strangers:
-        named = f"{len(strangers)} files do not fit the pattern {pattern!r}"
-        warnings.warn(f"{folder}: {named} and are left out: {shorten(strangers)}", stacklevel=3)
-    return utterances
-
-
-def _compile(pattern: str) -> tuple[re.Pattern[str], str]:
-    """Turn a file-name pattern into a regular expression and its ending in lower case."""
-    stem, dot, ending = pattern.rpartition(".")
-    if not dot or not ending or "{" in ending:
-        raise ValueError(f"pattern: must end in a file ending such as .wav, got {pattern!r}")
-    pieces = re.split(r"\{(\w*)\}", stem)
-    fields = pieces[1::2]
-    if not fields or len(set(fields)) < len(fields) or not set(fields) <= set(_FIELDS):
-        raise ValueError(f"pattern: must name fields out of {', '.join(_FIELDS)}, each once, got {pattern!r}")
-    if "" in pieces[2:-1:2]:
-        raise ValueError(f"pattern: needs a character between two fields, got {pattern!r}")
-    expression = re.escape(pieces[0])
-    for name, before, after in zip(fields, pieces[::2], pieces[2::2], strict=False):
-        # Otherwise 7_ann_smith_1 would be read as take smith_1 of ann, and nobody would notice.
-        beside = re.escape(before[-1:] + after[:1])
-        expression += f"(?P<{name}>[^/{beside}]+)" + re.escape(after)
-    return re.compile(rf"{expression}(?i:\.{re.escape(ending)})"), f".{ending.lower()}"

@@ -6,23 +6,29 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 
+from speechaug._lightning import NativeDataModule
+from speechaug.augmenter import BatchAugmenter
 from speechaug.banks import Bank
 from speechaug.data.checks import check_folders, check_settings, speaker_names
 from speechaug.data.conditions import BankSource, PolicySource, resolve_bank, resolve_conditions, resolve_policy
-from speechaug.data.dataset import Recording, SpeechDataset, Transport, scan
+from speechaug.data.dataset import Recording, SpeechDataset, Transport
+from speechaug.data.findings import Finding, count_left_out, summarize
 from speechaug.data.leak import banks_of, check_banks, check_recordings
-from speechaug.data.manifest import Utterance, read_manifest, shorten
+from speechaug.data.manifest import Utterance, shorten
 from speechaug.data.sampler import BucketSampler, ResumableLoader
+from speechaug.data.scan import OtherRates, scan
+from speechaug.data.sources import Source, describe, read_manifest, same_source
 from speechaug.data.split import hold_out_takes, only_speakers, split_speakers
 from speechaug.data.strings import Joined, plan_strings
-from speechaug.rng import Rng
+from speechaug.rng import CLEAN, Rng
 from speechaug.transform import Transform, plain
+
+StartMethod = Literal["fork", "spawn", "forkserver"]
 
 EVALUATION_SEED = 0
 """Seed of validation and test strings and of test noise: the same for everyone, whatever the seed of the training."""
@@ -30,8 +36,8 @@ EVALUATION_SEED = 0
 Batch = dict[str, Any]
 
 
-class SpeechDataModule(LightningDataModule):
-    """Speech from manifests or folders as batches of similar length, augmented on the device they are on.
+class SpeechDataModule(NativeDataModule):
+    """Speech from files, shards or data sets as batches of similar length, augmented on the device they are on.
 
     A batch is a dict: ``waveform`` ``(B, T)`` float32 with full scale at 1, ``lengths`` int64 ``(B,)``, and the lists
     ``text``, ``id``, ``speaker``. Training batches are augmented by ``policy``: drawn on the host before the transfer
@@ -40,15 +46,20 @@ class SpeechDataModule(LightningDataModule):
     the noisy test sets are the same in every run. Batches do not depend on the number of workers, and ranks share
     nothing. A checkpoint within an epoch resumes at the next batch.
 
-    Files that are missing, empty, corrupt or hold NaN are named in one warning and left out. Several channels are
-    mixed to their mean, other sample rates are resampled.
+    What is missing, empty, corrupt, too short or holds NaN is left out, and named in one warning with what is
+    resampled: how many of each, and the first ten. Several channels are mixed to their mean.
 
     Args:
-        train: manifest (JSONL, CSV, TSV) or folder to train on; None to test only.
-        test: manifest or folder to test on; None or the same as ``train`` to split that by speaker.
-        val: manifest or folder to validate on, instead of ``val_takes``.
+        train: what to train on: anything that :func:`speechaug.read_manifest` reads, such as a manifest, a folder, a
+            list of utterances or a Hugging Face data set; None to test only.
+        test: what to test on; None or the same as ``train`` to split that by speaker.
+        val: what to validate on, instead of ``val_takes``.
         pattern: file-name pattern for folders, such as ``{text}_{speaker}_{take}.wav``.
         sample_rate: of the batches, in Hz.
+        other_rates: what is done with files of another sample rate: ``resample`` them, ``skip`` them, or raise an
+            ``error``.
+        min_duration_s: shorter recordings are left out, in seconds.
+        max_duration_s: longer recordings are left out, in seconds; None for no bound.
         train_speakers: who trains; None for everyone (of one source: everyone who is not tested). Numbers are names
             too; in the shell and in YAML a leading zero survives only in quotes: ``"['01']"``.
         test_speakers: who is tested; None for everyone (of one source: everyone who does not train).
@@ -60,12 +71,20 @@ class SpeechDataModule(LightningDataModule):
         policy: transform of waveforms, its plain data, a YAML file, ``small_sample`` for the preset, or ``none``.
         noise: folder or bank for every ``AddNoise`` of the policy, instead of its own.
         rooms: folder or bank for every ``Reverb`` of the policy, instead of its own.
+        views: how many augmented views of each utterance a training batch holds, for consistency training. Rows are
+            all utterances in view 0, then all in view 1 and so on; ``id`` repeats and ``view`` says which is which.
+            What moves time is the same in all views of an utterance, so that their frames are aligned.
+        clean_view: whether the views are preceded by one (``view`` -1) in which nothing is done but what moves time.
         test_noise: folder or bank of unseen noise; adds the conditions ``noise_20db``, ``_10db``, ``_5db``, ``_0db``.
         test_rooms: folder or bank of unseen room responses; adds the condition ``room``.
         test_conditions: transforms by name (None for clean speech) instead of those.
         test_strings: how many strings to test on; None for as many as use every recording once.
-        batch_size: most rows in a batch.
+        batch_size: most utterances in a batch.
+        max_batch_s: most seconds of audio in a batch, with padding and views, before augmentation: short utterances
+            make large batches, long ones small batches. A longer utterance makes a batch of its own, with a warning.
+            None for no limit.
         num_workers: processes that read; 0 is best for what fits into the cache.
+        multiprocessing_context: how they are started: ``fork``, ``spawn``, ``forkserver``; None for Python's choice.
         pin_memory: whether batches are page-locked; only where there is CUDA.
         persistent_workers: whether the workers of training and validation outlive an epoch.
         prefetch_factor: batches each worker prepares ahead.
@@ -89,12 +108,15 @@ class SpeechDataModule(LightningDataModule):
 
     def __init__(
         self,
-        train: str | Path | None = None,
-        test: str | Path | None = None,
-        val: str | Path | None = None,
+        train: Source | None = None,
+        test: Source | None = None,
+        val: Source | None = None,
         *,
         pattern: str | None = None,
         sample_rate: int = 16_000,
+        other_rates: OtherRates = "resample",
+        min_duration_s: float = 0.0,
+        max_duration_s: float | None = None,
         train_speakers: list[str | int] | None = None,
         test_speakers: list[str | int] | None = None,
         takes: int | None = None,
@@ -105,12 +127,16 @@ class SpeechDataModule(LightningDataModule):
         policy: PolicySource = None,
         noise: BankSource = None,
         rooms: BankSource = None,
+        views: int = 1,
+        clean_view: bool = False,
         test_noise: BankSource = None,
         test_rooms: BankSource = None,
         test_conditions: dict[str, PolicySource] | None = None,
         test_strings: int | None = None,
         batch_size: int = 32,
+        max_batch_s: float | None = None,
         num_workers: int = 0,
+        multiprocessing_context: StartMethod | None = None,
         pin_memory: bool = True,
         persistent_workers: bool = True,
         prefetch_factor: int = 2,
@@ -122,12 +148,15 @@ class SpeechDataModule(LightningDataModule):
         super().__init__()
         self.train, self.test, self.val, self.pattern = train, test, val, pattern
         self.sample_rate, self.transport, self.seed, self.cache_mb = sample_rate, transport, seed, cache_mb
+        self.other_rates, self.min_duration_s, self.max_duration_s = other_rates, min_duration_s, max_duration_s
         self.train_speakers = speaker_names(train_speakers, "train_speakers")
         self.test_speakers = speaker_names(test_speakers, "test_speakers")
         self.takes, self.val_takes, self.test_strings = takes, val_takes, test_strings
         self.concat, self.gap_s, self.passes = concat, gap_s, passes
-        self.batch_size, self.num_workers, self.pin_memory = batch_size, num_workers, pin_memory
-        self.persistent_workers, self.prefetch_factor = persistent_workers, prefetch_factor
+        self.views, self.clean_view = views, clean_view
+        self.batch_size, self.max_batch_s = batch_size, max_batch_s
+        self.num_workers, self.multiprocessing_context = num_workers, multiprocessing_context
+        self.pin_memory, self.persistent_workers, self.prefetch_factor = pin_memory, persistent_workers, prefetch_factor
         check_settings(vars(self))
         self.concat, self.gap_s = (concat[0], concat[1]), (gap_s[0], gap_s[1])  # YAML has lists
         self.noise, self.rooms = resolve_bank(noise, sample_rate), resolve_bank(rooms, sample_rate)
@@ -139,10 +168,14 @@ class SpeechDataModule(LightningDataModule):
             if source is not None and not isinstance(source, Bank)
         }
         self.policy = resolve_policy(policy, self.noise, self.rooms)
+        self.augmenter: BatchAugmenter | None = None
+        if self.policy is not None:
+            self.augmenter = BatchAugmenter(self.policy, seed=seed, sample_rate=sample_rate)
         self.test_conditions = resolve_conditions(test_conditions, self.test_noise, self.test_rooms)
         self.left_out: dict[str, int] = {}
         self._datasets: dict[str, SpeechDataset] = {}
         self._sampler: BucketSampler | None = None
+        self._resume: dict[str, int] | None = None
         if val is None and not val_takes:  # without a loader of its own Lightning does not validate
             self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]
 
@@ -173,6 +206,13 @@ class SpeechDataModule(LightningDataModule):
         """Names of the test conditions, in the order of the test loaders."""
         return list(self.test_conditions)
 
+    @property
+    def epoch(self) -> int:
+        """Epoch of the training batches that are given now, counted from 0."""
+        if self._sampler is not None:
+            return self._sampler.epoch
+        return 0 if self.trainer is None else self.trainer.current_epoch
+
     def setup(self, stage: str = "") -> None:
         """Read manifests, split, look at every file, compare train and test; once, whatever the stage."""
         if self._datasets:
@@ -193,23 +233,31 @@ class SpeechDataModule(LightningDataModule):
     def _scan(self, sides: dict[str, list[Utterance]]) -> dict[str, list[Recording]]:
         room = int(self.cache_mb * 1e6)
         recordings: dict[str, list[Recording]] = {}
-        problems: list[str] = []
+        findings: list[Finding] = []
         for side, utterances in sides.items():
-            found, wrong = scan(utterances, sample_rate=self.sample_rate, transport=self.transport, cache_bytes=room)
+            found, wrong = scan(
+                utterances,
+                sample_rate=self.sample_rate,
+                transport=self.transport,
+                cache_bytes=room,
+                min_duration_s=self.min_duration_s,
+                max_duration_s=self.max_duration_s,
+                other_rates=self.other_rates,
+            )
             if utterances and not found:
-                raise ValueError(f"{side}: none of {len(utterances)} recordings can be used: {shorten(wrong, '; ')}")
+                reasons = shorten([finding.text for finding in wrong], "; ")
+                raise ValueError(f"{side}: none of {len(utterances)} recordings can be used: {reasons}")
             room -= sum(recording.samples.nbytes for recording in found if recording.samples is not None)
             recordings[side] = found
-            problems += wrong
-            self.left_out[side] = len(wrong)
-        if problems:
-            total = sum(map(len, sides.values()))
-            rank_zero_warn(f"{len(problems)} of {total} recordings are left out: {shorten(problems, '; ')}")
+            findings += wrong
+            self.left_out[side] = count_left_out(wrong)
+        if findings:
+            rank_zero_warn(summarize(findings, sum(map(len, sides.values()))))
         return recordings
 
     def _split(self) -> dict[str, list[Utterance]]:
         train = self._read(self.train)
-        same = self.test is None or (self.train is not None and Path(self.test).resolve() == Path(self.train).resolve())
+        same = self.test is None or same_source(self.train, self.test)
         named = self.train_speakers is not None or self.test_speakers is not None
         if same and (named or self.test is not None):
             train, test = split_speakers(train, self.train_speakers, self.test_speakers)
@@ -222,10 +270,11 @@ class SpeechDataModule(LightningDataModule):
         train, val = hold_out_takes(train, takes=self.takes, val_takes=self.val_takes)
         return {"train": train, "val": self._read(self.val) or val, "test": test}
 
-    def _read(self, source: str | Path | None) -> list[Utterance]:
+    def _read(self, source: Source | None) -> list[Utterance]:
         if source is None:
             return []
-        return read_manifest(source, self.pattern if Path(source).is_dir() else None)
+        folder = isinstance(source, (str, Path)) and Path(source).is_dir()
+        return read_manifest(source, self.pattern if folder else None)
 
     def _dataset(self, side: str) -> SpeechDataset:
         self.setup()
@@ -234,6 +283,8 @@ class SpeechDataModule(LightningDataModule):
     def _arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data: objects in hyper-parameters break checkpoints."""
         arguments = {name: getattr(self, name) for name in inspect.signature(SpeechDataModule).parameters}
+        for name in ("train", "test", "val"):
+            arguments[name] = None if arguments[name] is None else describe(arguments[name])
         arguments["test_conditions"] = {name: plain(value) for name, value in self.test_conditions.items()}
         return {name: str(v) if isinstance(v, Path) else plain(v) for name, v in arguments.items()}
 
@@ -243,7 +294,13 @@ class SpeechDataModule(LightningDataModule):
         """Return the loader of the training strings, planned anew each epoch."""
         if not self.train_utterances:
             raise ValueError("SpeechDataModule: train must be given to train, got None")
-        loader = self._loader("train", self._plan, shuffle=True, persistent=self.persistent_workers)
+        views = self.views + self.clean_view
+        loader = self._loader("train", self._plan, shuffle=True, persistent=self.persistent_workers, views=views)
+        if self.trainer is not None and self.trainer.training:
+            loader.progress = self._progress
+        if self._resume is not None:
+            loader.load_state_dict(self._resume)
+            self._resume = None
         self._sampler = loader.sampler  # type: ignore[assignment]
         return loader
 
@@ -272,13 +329,26 @@ class SpeechDataModule(LightningDataModule):
         return plan_strings(utterances, concat=self.concat, gap_s=self.gap_s, passes=passes, seed=seed, epoch=epoch)
 
     def _loader(
-        self, side: str, plan: Callable[[int], list[Joined]], *, shuffle: bool = False, persistent: bool = False
+        self,
+        side: str,
+        plan: Callable[[int], list[Joined]],
+        *,
+        shuffle: bool = False,
+        persistent: bool = False,
+        views: int = 1,
     ) -> ResumableLoader:
         ranks = (self.trainer.distributed_sampler_kwargs if self.trainer else None) or {"num_replicas": 1, "rank": 0}
-        sampler = BucketSampler(plan, self.batch_size, shuffle=shuffle, seed=self.seed, **ranks)
+        seconds = None if self.max_batch_s is None else self.max_batch_s / views
+        if seconds is not None:
+            self._warn_of_longer(side, seconds, views)
+        sampler = BucketSampler(plan, self.batch_size, max_batch_s=seconds, shuffle=shuffle, seed=self.seed, **ranks)
         workers: dict[str, Any] = {}
         if self.num_workers:
-            workers = {"persistent_workers": persistent, "prefetch_factor": self.prefetch_factor}
+            workers = {
+                "persistent_workers": persistent,
+                "prefetch_factor": self.prefetch_factor,
+                "multiprocessing_context": self.multiprocessing_context,
+            }
         return ResumableLoader(
             self._dataset(side),
             batch_size=None,
@@ -288,6 +358,38 @@ class SpeechDataModule(LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),  # otherwise torch's global one is drawn from
             **workers,
         )
+
+    def _warn_of_longer(self, side: str, seconds: float, views: int) -> None:
+        longer = [u.id for u in self._dataset(side).utterances if (u.duration or 0.0) > seconds]
+        if longer:
+            rank_zero_warn(
+                f"SpeechDataModule: {len(longer)} recordings ({side}, views: {views}) exceed max_batch_s, "
+                f"{self.max_batch_s:g} s, and make batches of their own: {shorten(longer)}"
+            )
+
+    def state_dict(self) -> dict[str, int]:
+        """Return for a checkpoint how many batches of the epoch are used.
+
+        Lightning keeps the state of loaders too, but forgets to restore it where the number of steps was asked for
+        before training, as learning-rate schedules do.
+        """
+        loader = self.trainer.train_dataloader if self.trainer is not None else None
+        return loader.state_dict() if isinstance(loader, ResumableLoader) else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on after the last batch that was used, if this is a training."""
+        if self.trainer is None or self.trainer.state.fn != "fit":
+            return
+        loader = self.trainer.train_dataloader
+        if loader is None:  # it is asked for later
+            self._resume = state_dict
+        else:
+            loader.load_state_dict(state_dict)
+
+    def _progress(self) -> tuple[float, float]:
+        """Return how many batches of the epoch have been trained on, and how many it has."""
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current  # type: ignore[union-attr]
+        return progress.processed, self.trainer.num_training_batches  # type: ignore[union-attr]
 
     def test_batch(self, condition: str | None, index: int = 0) -> Batch:
         """Return a batch of a test condition just as it is tested, to look at and listen to.
@@ -305,37 +407,42 @@ class SpeechDataModule(LightningDataModule):
         if not 0 <= index < len(batches):
             raise ValueError(f"SpeechDataModule: index must be in [0, {len(batches) - 1}], got {index}")
         policy = None if condition is None else self.test_conditions[condition]
-        return self._apply(_draw(self._dataset("test")[batches[index]], policy, EVALUATION_SEED, 0), policy)
+        return self._corrupt(_to_float(self._dataset("test")[batches[index]]), policy)
 
     # Augmentation.
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Decide on the host what is done to the batch; the decisions travel with it."""
-        seed, epoch = EVALUATION_SEED, 0
-        if self._sampler is not None and self.trainer is not None and self.trainer.training:
-            seed, epoch = self.seed, self._sampler.epoch
-        return _draw(batch, self._policy_now(dataloader_idx), seed, epoch)
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Do on the device what was decided."""
-        return self._apply(batch, self._policy_now(dataloader_idx))
-
-    def _apply(self, batch: Batch, policy: Transform | None) -> Batch:
-        if batch["waveform"].dtype == torch.int16:
-            batch["waveform"] = batch["waveform"].float() / 32768.0
-        draws = batch.pop("draws", None)
-        if policy is not None and draws is not None:
-            batch["waveform"], batch["lengths"] = policy(
-                batch["waveform"], batch["lengths"], draws, sample_rate=self.sample_rate
-            )
+        """Decide on the host what is done to a training batch; the decisions travel with it."""
+        if self.trainer is None or not self.trainer.training:
+            return batch
+        which = [*([CLEAN] if self.clean_view else []), *range(self.views)]
+        if len(which) > 1:
+            batch["view"] = [view for view in which for _ in batch["id"]]
+            for name in ("text", "id", "speaker"):
+                batch[name] = batch[name] * len(which)
+        if self.augmenter is not None:
+            batch["draws"] = self.augmenter.sample(batch["id"], self.epoch, batch.get("view"))
         return batch
 
-    def _policy_now(self, dataloader_idx: int) -> Transform | None:
-        if self.trainer is None:
-            return None
-        if self.trainer.training:
-            return self.policy
-        return list(self.test_conditions.values())[dataloader_idx] if self.trainer.testing else None
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Do on the device what was decided; a test batch is changed as its condition says."""
+        batch = _to_float(batch)
+        if self.trainer is not None and self.trainer.testing:
+            return self._corrupt(batch, list(self.test_conditions.values())[dataloader_idx])
+        views = len(batch["id"]) // max(1, len(batch["lengths"]))
+        if views > 1:  # repeated here, so that an utterance is transferred once
+            batch["waveform"], batch["lengths"] = batch["waveform"].repeat(views, 1), batch["lengths"].repeat(views)
+        draws = batch.pop("draws", None)
+        if self.augmenter is not None and draws is not None:
+            batch["waveform"], batch["lengths"] = self.augmenter.apply(batch["waveform"], batch["lengths"], draws)
+        return batch
+
+    def _corrupt(self, batch: Batch, policy: Transform | None) -> Batch:
+        if policy is not None:
+            draws = policy.sample(Rng.from_ids(seed=EVALUATION_SEED, epoch=0, ids=batch["id"]))
+            x, lengths = policy(batch["waveform"], batch["lengths"], draws, sample_rate=self.sample_rate)
+            batch["waveform"], batch["lengths"] = x, lengths
+        return batch
 
 
 def _check_transcripts(sides: dict[str, list[Utterance]]) -> None:
@@ -345,7 +452,7 @@ def _check_transcripts(sides: dict[str, list[Utterance]]) -> None:
             raise ValueError(f"{side}: {len(mute)} of {len(utterances)} utterances have no transcript: {shorten(mute)}")
 
 
-def _draw(batch: Batch, policy: Transform | None, seed: int, epoch: int) -> Batch:
-    if policy is not None:
-        batch["draws"] = policy.sample(Rng.from_ids(seed=seed, epoch=epoch, ids=batch["id"]))
+def _to_float(batch: Batch) -> Batch:
+    if batch["waveform"].dtype == torch.int16:
+        batch["waveform"] = batch["waveform"].float() / 32768.0
     return batch
