@@ -1,0 +1,7 @@
+"""What other training frameworks need beside the public API; their recipes are in the README."""
+
+from __future__ import annotations
+
+from speechaug.interop.collator import AugmentingCollator, EpochDataset
+
+__all__ = ["AugmentingCollator", "EpochDataset"]
