@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from speechaug import presets
-    from speechaug.asr import SpeechRecognizer, Tokenizer
+    from speechaug.asr import SpeechClassifier, SpeechRecognizer, Tokenizer
     from speechaug.banks import Bank
     from speechaug.clip import augment
     from speechaug.compose import Compose, OneOf, SomeOf
@@ -48,6 +48,7 @@ __all__ = [
     "Reverb",
     "Rng",
     "SomeOf",
+    "SpeechClassifier",
     "SpeechDataModule",
     "SpeechRecognizer",
     "Speed",
@@ -70,6 +71,7 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "LogMel": "speechaug.features",
+    "SpeechClassifier": "speechaug.asr",
     "SpeechDataModule": "speechaug.data",
     "SpeechRecognizer": "speechaug.asr",
     "Tokenizer": "speechaug.asr",
@@ -84,7 +86,7 @@ def __getattr__(name: str) -> Any:
     """Import a name when it is first used."""
     if name in _ON_FIRST_USE:
         return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
-    if name in ("asr", "callbacks", "data", "presets", "robustness", "testing"):
+    if name in ("asr", "audio", "callbacks", "data", "interop", "presets", "robustness", "testing"):
         return importlib.import_module(f"speechaug.{name}")
     if name in __all__:
         return getattr(importlib.import_module("speechaug._core"), name)

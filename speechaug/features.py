@@ -108,7 +108,7 @@ class LogMel(nn.Module):
                 f"got {self.n_mels}"
             )
         # Kept as bits: Module.to(bfloat16) rounds every floating-point buffer, and a rounded window leaks.
-        window = torch.hann_window(self.window_length)
+        window = torch.hann_window(self.window_length).clone()  # the original is part of a longer storage
         self.register_buffer("_window_bits", window.view(torch.int32), persistent=False)
         self.register_buffer("_filter_bits", filters.float().view(torch.int32), persistent=False)
 
@@ -151,14 +151,16 @@ class LogMel(nn.Module):
             return x.new_zeros(x.shape[0], self.n_mels, 1 + x.shape[1] // self.hop_length), frame_lengths
         with torch.autocast(x.device.type, enabled=False):
             wide = x if x.dtype == torch.float64 else x.float()
-            energy = self._mel_energy(wide, lengths)
+            energy = self._mel_energy(self._padded(wide, lengths))
             valid = torch.arange(energy.shape[-1], device=x.device) < frame_lengths[:, None, None]
             spec = self._normalise(self._log(torch.where(valid, energy, 0.0)), valid, frame_lengths)
         return spec.to(x.dtype), frame_lengths
 
-    def _mel_energy(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def _padded(self, x: Tensor, lengths: Tensor) -> Tensor:
         x = x.masked_fill(torch.arange(x.shape[1], device=x.device) >= lengths[:, None], 0.0)
-        x = nn.functional.pad(x, (self.n_fft // 2, self.n_fft // 2))
+        return nn.functional.pad(x, (self.n_fft // 2, self.n_fft // 2))
+
+    def _mel_energy(self, x: Tensor) -> Tensor:
         window = self._window_bits.view(torch.float32).to(x.dtype)  # type: ignore[operator]
         filters = self._filter_bits.view(torch.float32).to(x.dtype)  # type: ignore[operator]
         bins = torch.stft(x, self.n_fft, self.hop_length, self.window_length, window, center=False, return_complex=True)

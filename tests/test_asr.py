@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from speechaug.asr import SIZES, QuartzNet, SpeechRecognizer, Tokenizer, ctc_loss, greedy_decode, normalise_text
 from speechaug.asr.loss import frames_needed
 from speechaug.asr.model import MaskedBatchNorm
-from speechaug.asr.module import one_cycle
+from speechaug.asr.optim import one_cycle
 
 pytestmark = pytest.mark.global_rng  # weights are initialised and units dropped by torch's global generator
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from speechaug.asr.decode import greedy_decode
@@ -10,15 +11,26 @@ from speechaug.asr.model import SIZES, QuartzNet
 from speechaug.asr.text import Tokenizer, normalise_text
 
 if TYPE_CHECKING:
+    from speechaug.asr.classifier import SpeechClassifier
     from speechaug.asr.module import SpeechRecognizer
 
-__all__ = ["SIZES", "QuartzNet", "SpeechRecognizer", "Tokenizer", "ctc_loss", "greedy_decode", "normalise_text"]
+__all__ = [
+    "SIZES",
+    "QuartzNet",
+    "SpeechClassifier",
+    "SpeechRecognizer",
+    "Tokenizer",
+    "ctc_loss",
+    "greedy_decode",
+    "normalise_text",
+]
+
+_ON_FIRST_USE = {"SpeechClassifier": "speechaug.asr.classifier", "SpeechRecognizer": "speechaug.asr.module"}
+"""Names that bring Lightning with them."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import Lightning only for those who train or load a recognizer."""
-    if name == "SpeechRecognizer":
-        from speechaug.asr.module import SpeechRecognizer
-
-        return SpeechRecognizer
+    """Import a name when it is first used."""
+    if name in _ON_FIRST_USE:
+        return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

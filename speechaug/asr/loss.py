@@ -30,12 +30,17 @@ class CTCLoss:
     Args:
         mean: loss per token of each utterance, averaged over the utterances that count; zero where none does.
         total: its sum over those utterances.
+        rows: loss per token of each utterance ``(B,)``; zero where it does not count.
+        weights: what each utterance's sum over frames is multiplied with, one by its tokens, ``(B,)``; zero where it
+            does not count.
         count: number of utterances that count.
         infeasible: rows whose transcript needs more frames than there are, with (frames needed, frames there).
     """
 
     mean: Tensor
     total: Tensor
+    rows: Tensor
+    weights: Tensor
     count: int
     infeasible: dict[int, tuple[int, int]]
 
@@ -58,8 +63,8 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, tokens: Sequence[Sequence[int]]
     infeasible = {i: (needed[i], frames[i]) for i in range(len(tokens)) if kept[i] and needed[i] > frames[i]}
     counted = [bool(kept[i]) and i not in infeasible for i in range(len(tokens))]
     if not any(counted):
-        total = (log_probs * 0.0).sum()  # keeps the graph: every rank of a distributed step runs backward
-        return CTCLoss(total, total, 0, infeasible)
+        rows = (log_probs * 0.0).sum((1, 2))  # keeps the graph: every rank of a distributed step runs backward
+        return CTCLoss(rows.sum(), rows.sum(), rows, torch.zeros_like(rows), 0, infeasible)
     sizes = [len(row) for row in tokens]
     targets = torch.full((len(tokens), max(1, *sizes)), BLANK)
     for i, row in enumerate(tokens):
@@ -74,5 +79,6 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, tokens: Sequence[Sequence[int]]
         zero_infinity=True,
     )
     weights = torch.tensor([use / max(1, size) for use, size in zip(counted, sizes, strict=True)])
-    total = (losses * weights.to(losses.device)).sum()
-    return CTCLoss(total / sum(counted), total, sum(counted), infeasible)
+    weights = weights.to(losses.device)
+    rows = losses * weights
+    return CTCLoss(rows.sum() / sum(counted), rows.sum(), rows, weights, sum(counted), infeasible)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from speechaug.asr.blocks import MaskedBatchNorm, TimeConv
+from speechaug.asr.conformer import Conformer
 
 
 @dataclass(frozen=True)
@@ -32,78 +34,6 @@ SIZES = {
 
 _STEM_KERNEL = 11
 _EPILOGUE_KERNEL = 29
-
-
-class MaskedBatchNorm(nn.Module):
-    """Batch normalisation over the valid frames of ``(B, T, C)``; padding must be zero and stays zero.
-
-    Statistics are float32 in every precision; the result has the type of the input.
-
-    Args:
-        channels: size of the last dimension.
-        momentum: share of the newest batch in the running statistics, which evaluation uses.
-        eps: added to the variance.
-
-    Source: Ioffe and Szegedy (2015); equal to ``torch.nn.BatchNorm1d`` over the valid frames laid end to end.
-    """
-
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.momentum, self.eps = momentum, eps
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Normalise x ``(B, T, C)`` where mask ``(B, T, 1)`` is one."""
-        if not self.training:
-            scale = self.weight.float() * torch.rsqrt(self.running_var.float() + self.eps)
-            shift = self.bias.float() - self.running_mean.float() * scale
-            return torch.addcmul(x.float() * scale, mask, shift).to(x.dtype)
-        count = mask.sum()
-        mean = x.float().sum((0, 1)) / count.clamp(min=1)
-        centred = (x.float() - mean) * mask
-        variance = centred.square().sum((0, 1)) / count.clamp(min=1)
-        self._track(mean, variance, count)
-        scale = self.weight.float() * torch.rsqrt(variance + self.eps)
-        return torch.addcmul(centred * scale, mask, self.bias.float()).to(x.dtype)
-
-    @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        share = self.momentum * (count > 0)  # a batch without a valid frame says nothing
-        unbiased = variance * count / (count - 1).clamp(min=1)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share.to(self.running_mean.dtype))
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), share.to(self.running_var.dtype))
-
-
-class TimeConv(nn.Module):
-    """Convolution over the time of ``(B, T, C)``, zero-padded to ``ceil(T / stride)`` frames.
-
-    Run as a two-dimensional convolution: ``(B, T, C)`` is a channels-last image of height one, for which the CPU's
-    depthwise kernels are twice as fast as ``conv1d``.
-
-    Args:
-        inputs: channels in.
-        outputs: channels out.
-        kernel: width in frames, odd.
-        stride: step in frames.
-        depthwise: each channel by itself.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, depthwise: bool = False) -> None:
-        super().__init__()
-        self.stride, self.padding, self.groups = stride, kernel // 2, inputs if depthwise else 1
-        self.weight = nn.Parameter(torch.empty(outputs, inputs // self.groups, 1, kernel))
-        nn.init.kaiming_uniform_(self.weight, nonlinearity="linear" if depthwise else "relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        image = x.transpose(1, 2).unsqueeze(2)
-        image = F.conv2d(image, self.weight, None, (1, self.stride), (0, self.padding), groups=self.groups)
-        return image.squeeze(2).transpose(1, 2)
 
 
 class Separable(nn.Module):
@@ -194,8 +124,14 @@ class QuartzNet(nn.Module):
 
     def forward(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities and their lengths."""
+        x, lengths = self.encode(spec, lengths)
+        log_probs: Tensor = self.head(x).float().log_softmax(-1)
+        return log_probs, lengths
+
+    def encode(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the head sees, ``(B, frames, channels)`` with zeros as padding, and its lengths."""
         lengths = self.output_lengths(lengths)
-        frames = -(-spec.shape[-1] // self.subsampling)
+        frames = (spec.shape[-1] + self.subsampling - 1) // self.subsampling  # ONNX divides towards zero
         mask = (torch.arange(frames, device=spec.device) < lengths[:, None]).unsqueeze(-1).float()
         x = spec.transpose(1, 2).to(self.stem.weight.dtype)
         if x.numel():  # convolutions refuse empty batches
@@ -205,9 +141,15 @@ class QuartzNet(nn.Module):
             x = self.dropout(self.epilogue(x, mask).relu())
         else:
             x = x.new_zeros(*mask.shape[:2], self.head.in_features)
-        log_probs: Tensor = self.head(x).float().log_softmax(-1)
-        return log_probs, lengths
+        return x, lengths
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Return ``ceil(lengths / subsampling)``: the output frames of spectrograms so long."""
         return (lengths + self.subsampling - 1) // self.subsampling
+
+
+ARCHITECTURES: dict[str, type[QuartzNet] | type[Conformer]] = {"quartznet": QuartzNet, "conformer": Conformer}
+"""Acoustic models by name: the same arguments, inputs and outputs."""
+
+PEAK_LR = {"quartznet": 6e-3, "conformer": 3e-3}
+"""Learning rates that suit every size; a Conformer of size ``"l"`` hardly learns with twice as much."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Sequence
+from textwrap import shorten, wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from speechaug.robustness.summary import CLEAN, NOISY_MEAN, Row, Summary, snr_db
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 RUN_COLOURS = 4
 WINDOW_S = 0.032
@@ -26,6 +30,7 @@ _TEXT, _LINE = "#010101", "#020202"
 _RUN = tuple(f"#0{place}0303" for place in range(RUN_COLOURS))
 _VARIABLES = {_TEXT: "var(--soft)", _LINE: "var(--line)"} | {c: f"var(--run-{i})" for i, c in enumerate(_RUN)}
 _MARKERS = "osD^"
+_NOTHING = "#e4e4e4"  # where there is no sound, which is not the same as silence
 
 
 def wer_plot(summary: Summary) -> str:
@@ -149,6 +154,72 @@ def _power_db(samples: ArrayLike, rate: int, hop_s: float) -> NDArray[np.float64
     spectrum = np.fft.rfft(windows * np.hanning(size), axis=1)
     power: NDArray[np.float64] = 10 * np.log10(np.abs(spectrum.T) ** 2 + 1e-10)
     return power
+
+
+def before_after(before: tuple[ArrayLike, int], after: tuple[ArrayLike, int], *, title: str, done: str) -> Figure:
+    """Draw two recordings one below the other, over the same seconds and with the same 70 dB of colours.
+
+    Args:
+        before: samples ``(T,)`` or ``(C, T)``, of which the first channel is shown, and their rate in Hz.
+        after: the same of the other recording.
+        title: whose sound it is.
+        done: what was done to it, in words.
+
+    Returns:
+        The figure; it opens no window, and ``savefig`` writes it.
+    """
+    recordings = (before, after)
+    hop_s = max(0.01, max(map(seconds, recordings)) / MAX_COLUMNS)
+    pictures = [_power_db(*recording, hop_s) for recording in recordings]
+    top = max(float(picture.max()) for picture in pictures)
+    spans = []
+    for picture, (_, rate) in zip(pictures, recordings, strict=True):
+        hop = max(1, round(hop_s * rate)) / rate
+        spans.append((-hop / 2, (picture.shape[1] - 0.5) * hop, 0.0, rate / 2_000))
+    figure, image = _two_panels([picture - top for picture in pictures], spans, (-RANGE_DB, 0.0), title, done)
+    figure.supylabel("frequency, kHz", fontsize=9)
+    figure.supxlabel("time, s", fontsize=9)
+    figure.colorbar(image, ax=figure.axes, label="dB below the loudest", aspect=30, pad=0.015)
+    return figure
+
+
+def masks_before_after(before: ArrayLike, after: ArrayLike, *, title: str, done: str) -> Figure:
+    """Draw features of a recording before and after masks, ``(F, T)`` each, with the same colours."""
+    pictures = [np.asarray(picture, dtype=np.float64) for picture in (before, after)]
+    limits = min(float(p.min()) for p in pictures), max(float(p.max()) for p in pictures)
+    spans = [(0.0, float(picture.shape[1]), 0.0, float(picture.shape[0])) for picture in pictures]
+    figure, image = _two_panels(pictures, spans, limits, title, done)
+    figure.supylabel("feature band", fontsize=9)
+    figure.supxlabel("frame", fontsize=9)
+    figure.colorbar(image, ax=figure.axes, label="feature", aspect=30, pad=0.015)
+    return figure
+
+
+def _two_panels(
+    pictures: Sequence[NDArray[np.float64]],
+    spans: Sequence[tuple[float, float, float, float]],
+    limits: tuple[float, float],
+    title: str,
+    done: str,
+) -> tuple[Figure, AxesImage]:
+    """Draw matrices over their ``(left, right, bottom, top)``, with common axes and colours."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 5.2), dpi=110, layout="constrained", facecolor="white")
+    upper, lower = figure.subplots(2, sharex=True, sharey=True)
+    for axes, picture, span in zip((upper, lower), pictures, spans, strict=True):
+        axes.set_facecolor(_NOTHING)
+        image = axes.imshow(
+            picture, extent=span, vmin=limits[0], vmax=limits[1], cmap="magma", origin="lower", aspect="auto"
+        )
+        axes.tick_params(labelsize=8)
+    upper.set_xlim(0.0, max(span[1] for span in spans))
+    upper.set_ylim(0.0, max(span[3] for span in spans))
+    said = shorten(done, 400, placeholder=" ...")
+    upper.set_title("before", loc="left", fontsize=9)
+    lower.set_title("\n".join(wrap(f"after: {said}", 118)), loc="left", fontsize=9, parse_math=False)
+    figure.suptitle(shorten(title, 100, placeholder=" ...") or " ", fontsize=11, weight="bold", parse_math=False)
+    return figure, image
 
 
 def _png_uri(power_db: NDArray[np.float64], top_db: float) -> str:
