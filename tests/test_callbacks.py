@@ -121,7 +121,9 @@ def test_augmenting_twice_is_refused():
         fit([SpectrogramAugment(sa.presets.specaugment("small")) for _ in range(2)])
     with pytest.raises(ValueError, match="DataModule must have no policy"):
         callback.setup(
-            type("T", (), {"datamodule": type("D", (), {"augmenter": callback.augmenter})(), "callbacks": []})(), Mine(), "fit"
+            type("T", (), {"datamodule": type("D", (), {"augmenter": callback.augmenter})(), "callbacks": []})(),
+            Mine(),
+            "fit",
         )
 
 
