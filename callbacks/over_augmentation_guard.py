@@ -41,9 +41,9 @@ class OverAugmentationGuard(Callback):
     for bit as without the guard.
 
     A gap by itself is no fault: many mild members together make rows as hard as one that drowns the speech, and the
-    model learns from them. In trainings of 600 to 800 steps on spoken digits no member of ``small_sample`` with masks
-    cost more than 0.5, noise of -20 to -10 dB on 80 % of the rows cost 0.8; noise of -10 to 0 dB on all rows cost 0.1
-    to 0.7, and the recognizer learned to hear through it.
+    model learns from them. In trainings of 600 to 800 steps on spoken digits with ``small_sample`` and masks the gap
+    was 0.7 and no member's part, over four probes, above 0.32; noise of -20 to -10 dB on 80 % of the rows cost 0.9.
+    Noise of -10 to 0 dB on all rows cost 0.3 to 0.4: the recognizer learned to hear through it.
 
     The module must have ``row_losses(batch) -> (B,)``, as ``SpeechRecognizer`` has: the loss of each row, in nats per
     token, so that an excess of 0.5 says that the right token has lost 40 % of its probability. A row whose loss is

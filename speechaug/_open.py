@@ -23,6 +23,10 @@ _PIECE = re.compile(r"(.+):(\d+):(\d+)")
 _STREAMED = 0x7FFF_F000
 # The same in FLAC, where libsndfile cannot say where the end is.
 _ENDLESS = 2**62
+# No encoding packs more samples into a byte: FLAC needs about one for 4,000 of silence.
+_DENSEST = 2**14
+# Where libsndfile notes that less is there than a header says: WAV, AIFF, AU, W64 and RF64.
+_CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
 class AudioError(ValueError):
@@ -100,6 +104,8 @@ def open_sound(source: AudioSource) -> Iterator[Any]:
                 raise AudioError(f"{source}: holds no samples", "empty")
             if file.frames >= _ENDLESS:
                 raise AudioError(f"{source}: does not say how long it is, as FLAC from a pipe does; encode it again")
+            if file.frames > _DENSEST * size:
+                raise AudioError(f"{source}: claims {file.frames} samples in {size} bytes, its header is corrupt")
             _check_whole(source, file.extra_info)
             yield file
 
@@ -121,8 +127,8 @@ def _bytes_of(source: AudioSource) -> AbstractContextManager[Any]:
 
 
 def _check_whole(source: AudioSource, log: str) -> None:
-    """Refuse a WAV whose header promises more than is there: libsndfile only notes it in its log."""
-    found = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    """Refuse a file whose header promises more than is there: libsndfile only notes it in its log."""
+    found = _CUT.search(log)
     if found is None:
         return
     promised, present = int(found[1]), int(found[2])

@@ -55,9 +55,9 @@ def test_token_outside_the_vocabulary_is_named() -> None:
 
 @pytest.mark.parametrize(("vocabulary", "unit"), [
     ((), "char"), (("a", "a"), "char"), (("ab",), "char"), (("A",), "char"), ((" ",), "word"), (("a b",), "word"),
-    (("",), "word"), (("a",), "phone"),
+    (("",), "word"), (("a",), "phone"), ("one", "word"), ((1, 2), "word"), (None, "char"),
 ])  # fmt: skip
-def test_bad_vocabulary(vocabulary: tuple[str, ...], unit: str) -> None:
+def test_bad_vocabulary(vocabulary: Any, unit: str) -> None:
     with pytest.raises(ValueError, match="Tokenizer: "):
         Tokenizer(vocabulary, unit)
 
@@ -279,8 +279,8 @@ def _trainer(folder: Path, **options: Any) -> L.Trainer:
 
 
 def _recognizer(**options: Any) -> SpeechRecognizer:
-    settings = {"unit": "word", "size": "xs", "sample_rate": RATE}
-    return SpeechRecognizer(["la", "mi", "so"], **(settings | options))
+    settings = {"vocabulary": ["la", "mi", "so"], "unit": "word", "size": "xs", "sample_rate": RATE}
+    return SpeechRecognizer(**(settings | options))
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +319,11 @@ def test_learning_rate_rises_and_falls(trained: tuple[SpeechRecognizer, L.Traine
     assert max(values) == 1.0
     assert values[0] > 0.0
     assert one_cycle(500, 120, 0.1) == values[-1] == 0.0
+
+
+def test_vocabulary_of_an_array_is_kept_as_plain_texts(tmp_path: Path) -> None:
+    torch.save(dict(_recognizer(vocabulary=np.array(["la", "mi"])).hparams), tmp_path / "settings")
+    assert torch.load(tmp_path / "settings", weights_only=True)["vocabulary"] == ["la", "mi"]
 
 
 def test_checkpoint_round_trip(trained: tuple[SpeechRecognizer, L.Trainer, Tones], tmp_path: Path) -> None:

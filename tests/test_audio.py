@@ -273,3 +273,34 @@ def test_a_flac_that_does_not_know_its_length_is_refused(tmp_path: Path) -> None
     for look in (audio.info, audio.read):
         with pytest.raises(audio.AudioError, match="does not say how long it is"):
             look(path)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "W64", "RF64", "CAF"])
+def test_a_file_that_was_cut_is_known_by_its_header(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"cut.{kind.lower()}"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 4_000), 16_000, format=kind)
+    assert audio.info(path).frames == 4_000
+    path.write_bytes(path.read_bytes()[:5_000])
+    with pytest.raises(audio.AudioError, match=r"cut\.\w+: is (cut short|not an audio file, or is corrupt)"):
+        audio.info(path)
+
+
+def test_a_header_that_claims_what_no_memory_holds(tmp_path: Path) -> None:
+    path = tmp_path / "corrupt.mp3"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 16_000), 16_000)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"Info" if b"Info" in content else b"Xing")
+    content[place + 8 : place + 12] = b"\x7f\xff\xff\xff"  # number of frames, of 576 samples each
+    path.write_bytes(content)
+    for look in (audio.info, audio.read):
+        with pytest.raises(audio.AudioError, match=r"corrupt\.mp3: claims \d+ samples in \d+ bytes, its header is corrupt"):
+            look(path)
+
+
+def test_silence_is_no_corrupt_header(tmp_path: Path) -> None:
+    for ending in ("flac", "ogg", "mp3"):
+        path = tmp_path / f"silence.{ending}"
+        with soundfile.SoundFile(path, "w", 8_000, 1) as file:
+            for _ in range(600):  # libsndfile cannot write a long OGG at once
+                file.write(np.zeros(8_000, dtype=np.float32))
+        assert audio.info(path).frames >= 600 * 8_000

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 import speechaug as sa
 from speechaug import audio
-from speechaug.asr import QuartzNet
+from speechaug.asr import Conformer, QuartzNet
 from speechaug.asr.classifier import SpeechClassifier
 from speechaug.asr.model import MaskedBatchNorm
 from speechaug.callbacks import Augment, SpectrogramAugment
@@ -288,7 +288,7 @@ def test_classify_arrays_and_files(trained: Trained, folders: tuple[Path, Path],
     mixed = classifier.classify([*map(str, files[:2]), torch.from_numpy(arrays[2]), arrays[3].astype(float)], RATE)
     assert [label for label, _ in mixed] == [label for label, _ in found[:4]]
     for size in (1, 5):
-        again = classifier.classify(arrays, RATE, batch_size=size)
+        again = classifier.classify(iter(arrays), RATE, batch_size=size)
         assert [p for _, p in again] == pytest.approx([p for _, p in found], abs=1e-4)
     stereo = audio.resample(np.stack([arrays[0], arrays[0]]), RATE, 22_050)
     audio.write(tmp_path / "zwei Kanäle.flac", stereo, 22_050)
@@ -304,15 +304,18 @@ def test_classify_what_is_no_speech(trained: Trained, tmp_path: Path) -> None:
     classifier.train()
     (tmp_path / "empty.wav").touch()
     for recordings, rate, message in [
-        ([np.zeros(10), np.zeros(10, np.int16)], RATE, r"recording 1: must be floating point \(T,\), got int16"),
+        ([np.zeros(10), np.zeros(10, np.int16)], RATE, r"classify: input 1: must be floating point \(T,\), got int16"),
         ([np.zeros((2, 10))], RATE, r"must be floating point \(T,\), got float64 \(2, 10\)"),
         ([np.zeros(10)], None, "sample_rate must be given"),
-        ([np.full(10, np.nan)], RATE, "recording 0: holds non-finite samples"),
+        ([np.full(10, np.nan)], RATE, "classify: input 0: holds non-finite samples"),
         ([tmp_path / "empty.wav"], None, "empty.wav: is empty"),
-        ("one.wav", None, "must be a list, got the single 'one.wav'"),
+        ("one.wav", None, "classify: inputs must be a list of waveforms and files, got one str"),
+        (torch.zeros(2, 10), RATE, "classify: inputs must be a list of waveforms and files, got one Tensor"),
     ]:
         with pytest.raises(ValueError, match=message):
             classifier.classify(recordings, rate)
+    with pytest.raises(ValueError, match="classify: batch_size must be positive, got 0"):
+        classifier.classify([np.zeros(10)], RATE, batch_size=0)
     with pytest.raises(FileNotFoundError, match=r"absent\.wav"):
         classifier.classify([tmp_path / "absent.wav"])
     assert classifier.training
@@ -421,6 +424,41 @@ def test_loss_is_torch_cross_entropy(tmp_path: Path) -> None:
     assert logged["val_loss"] == pytest.approx(float(torch.nn.CrossEntropyLoss()(scores, torch.tensor([1, 2]))))
 
 
+def test_rows_tell_their_losses() -> None:
+    bad = hiss(3)
+    bad[7] = np.nan
+    batch = some([("one", hiss(1)), ("six", hiss(2, 2_000)), ("six", bad)])
+    classifier = a_classifier(label_smoothing=0.2).eval()
+    losses = classifier.row_losses(batch)
+    scores = classifier(batch["waveform"][:2], batch["lengths"][:2])
+    expected = torch.nn.CrossEntropyLoss(label_smoothing=0.2, reduction="none")(scores, torch.tensor([1, 2]))
+    torch.testing.assert_close(losses, torch.cat([expected.detach(), torch.zeros(1)]))
+    assert not losses.requires_grad
+
+
+def test_dropout_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
+    """Global random state is not in checkpoints, so a resumed training would go another way if it counted."""
+    batches = [some([("one", hiss(1)), ("six", hiss(2))])] * 2
+    first, second = (a_classifier(dropout=0.5) for _ in range(2))
+    second.load_state_dict(first.state_dict())
+    for seed, classifier in enumerate((first, second)):
+        torch.manual_seed(seed)
+        fit(classifier, batches, tmp_path)
+    for one, other in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_conformer_trains_and_loads(tmp_path: Path) -> None:
+    classifier = a_classifier(architecture="conformer")
+    assert isinstance(classifier.model, Conformer)
+    assert (classifier.hparams["lr"], a_classifier().hparams["lr"]) == (3e-3, 6e-3)
+    fit(classifier, [some([("one", hiss(1)), ("six", hiss(2, 2_000))])] * 2, tmp_path).save_checkpoint(
+        tmp_path / "c.ckpt"
+    )
+    loaded = SpeechClassifier.load_from_checkpoint(tmp_path / "c.ckpt", map_location="cpu", weights_only=True)
+    assert loaded.classify([hiss(3), hiss(4, 900)], RATE) == classifier.classify([hiss(3), hiss(4, 900)], RATE)
+
+
 @pytest.mark.parametrize("text", ["seven", "", None, "one six"])
 def test_unknown_label_is_named(text: str | None, tmp_path: Path) -> None:
     batch = some([("one", hiss(1)), (text, hiss(2))])
@@ -474,7 +512,7 @@ def test_half_precision(precision: Any, folders: tuple[Path, Path], tmp_path: Pa
 @pytest.mark.parametrize("options", [
     {"labels": ["one"]}, {"labels": ["one", "One"]}, {"labels": ["one", " "]}, {"labels": [0, 1]}, {"labels": "yes"},
     {"lr": 0.0}, {"weight_decay": -1.0}, {"warmup_share": 1.0}, {"label_smoothing": 1.0}, {"size": "huge"},
-    {"dropout": 1.0}, {"subsampling": 0},
+    {"dropout": 1.0}, {"subsampling": 0}, {"subsampling": 1.5}, {"architecture": "rnn"}, {"weight_decay": np.nan},
 ])  # fmt: skip
 def test_bad_settings(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(options))} must"):
@@ -518,5 +556,6 @@ def test_two_processes_count_like_one(folders: tuple[Path, Path], tmp_path: Path
         told = [json.loads(file.read_text()) for file in sorted(folder.glob("rank_*.json"))]
         assert len(told) == ranks
         assert all(each["counts"] == told[0]["counts"] for each in told)
-        results[ranks] = (logged, told[0]["counts"], sorted(name for each in told for name in each["ids"]))
+        assert all(each["ids"] == told[0]["ids"] for each in told)
+        results[ranks] = (logged, told[0]["counts"], sorted(told[0]["ids"]))
     assert results[1] == results[2]

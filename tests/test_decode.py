@@ -183,8 +183,10 @@ def test_lexicon_of_a_recognizer_without_spaces_writes_one_word() -> None:
 def test_lexicon_drops_a_word_that_is_cut_off() -> None:
     log_probs = torch.full((4, 4), -30.0)
     log_probs[range(4), [1, 3, 2, 0]] = 0.0  # "b a" and silence
+    log_probs[2, 0] = -20.0  # which of two equally probable texts comes first is not defined
     tokenizer = Tokenizer(("b", "a", " "))
-    assert BeamSearch(4, lexicon=["b", "abb"])(log_probs[None], torch.tensor([4]), tokenizer) == ["b"]
+    for beam_size in (1, 4):  # one hypothesis, which is cut off, or others beside it
+        assert BeamSearch(beam_size, lexicon=["b", "abb"])(log_probs[None], torch.tensor([4]), tokenizer) == ["b"]
 
 
 @needs_flashlight
@@ -216,7 +218,8 @@ def test_copies_and_pickles_search_alike(tmp_path: Path) -> None:
 
 @needs_flashlight
 @pytest.mark.parametrize(("options", "message"), [
-    ({"beam_size": 0}, "beam_size must be at least 1, got 0"),
+    ({"beam_size": 0}, "beam_size must be a whole number >= 1, got 0"),
+    ({"beam_size": 4.5}, "beam_size must be a whole number >= 1, got 4.5"),
     ({"lm_weight": math.nan}, "lm_weight must be finite"),
     ({"word_score": math.inf}, "word_score must be finite"),
     ({"lm": "nowhere.arpa"}, "lm must be an ARPA or KenLM file, got 'nowhere.arpa': no such file"),

@@ -97,7 +97,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     recognizer.train()
     before, state = recognizer.state_dict(), torch.get_rng_state()
     before = {name: value.clone() for name, value in before.items()}
-    path = tmp_path_factory.mktemp("export") / f"é{suffix}"
+    path = tmp_path_factory.mktemp("export") / "new" / f"é{suffix}"
     exported = _export(recognizer, path)
     assert recognizer.training
     assert all(torch.equal(before[name], value) for name, value in recognizer.state_dict().items())
@@ -159,6 +159,8 @@ def test_inputs_of_transcription(pair: Pair, tmp_path: Path) -> None:
         exported.transcribe([np.full(10, np.nan)], rate)
     with pytest.raises(ValueError, match="sample_rate must be given"):
         exported.transcribe([x])
+    with pytest.raises(ValueError, match="inputs must be a list of waveforms and files, got one str"):
+        exported.transcribe(str(tmp_path / "ü.flac"))
     with pytest.raises(ValueError, match="batch_size must be positive, got 0"):
         exported.transcribe([x], rate, batch_size=0)
     with pytest.raises(FileNotFoundError, match="absent"):

@@ -90,7 +90,7 @@ class Ear(pl.Callback):
 @pytest.mark.parametrize(("views", "clean_view"), [(1, False), (2, True)])
 def test_after_is_what_training_got(tree, tmp_path, views, clean_view):
     ear = Ear()
-    fit(tree, tmp_path, Listen(rows=3), ear, views=views, clean_view=clean_view, max_steps=1)
+    fit(tree, tmp_path, Listen(rows=2), ear, views=views, clean_view=clean_view, max_steps=1)
     first = 4 if clean_view else 0  # the clean rows of the batch of four come first
     for row, folder in enumerate(sorted((tmp_path / "listen").iterdir())):
         assert folder.name == f"{row}_{ear.first.ids[first + row]}"
@@ -110,7 +110,7 @@ def test_tensorboard(tree, tmp_path):
 
     logger = TensorBoardLogger(tmp_path, name="", version="")
     loggers = [CSVLogger(tmp_path / "csv"), logger]
-    listen, masks = Listen(rows=2, every_n_steps=3), SpectrogramAugment(MASKS)
+    listen, masks = Listen(rows=1, every_n_steps=3), SpectrogramAugment(MASKS)
     fit(tree, tmp_path, listen, masks, logger=loggers, max_steps=7)
     assert not list(tmp_path.rglob("*.wav"))
     read = EventAccumulator(str(tmp_path), size_guidance={"audio": 0, "images": 0, "tensors": 0}).Reload()
@@ -118,7 +118,7 @@ def test_tensorboard(tree, tmp_path):
     names = {tag.split("/")[1] for tag in tags["audio"]}
     assert sorted(tags["audio"]) == sorted(f"listen/{n}/{part}" for n in names for part in ("after", "before"))
     assert sorted(tags["images"]) == sorted(f"listen/{n}/{part}" for n in names for part in ("features", "sound"))
-    assert len(names) == 2
+    assert len(names) == 1
     for name in names:
         events = read.Audio(f"listen/{name}/after")
         assert [event.step for event in events] == [1, 3, 6]
@@ -191,9 +191,9 @@ def test_without_a_logger_and_with_a_folder(tree, tmp_path):
 @runs
 def test_training_does_not_notice(tree, tmp_path):
     models = []
-    for callbacks in ([], [Listen(every_n_steps=1)]):
+    for name, callbacks in {"without": [], "with": [Listen(rows=1, every_n_steps=1)]}.items():
         model = recognizer(dropout=0.2)
-        run, _ = fit(tree, tmp_path, *callbacks, SpectrogramAugment(MASKS), model=model, max_steps=4)
+        run, _ = fit(tree, tmp_path / name, *callbacks, SpectrogramAugment(MASKS), model=model, max_steps=3)
         assert all(augmenter.observers == [] for augmenter in augmenters(run).values())
         models.append(model.state_dict())
     assert models[0].keys() == models[1].keys()
@@ -237,7 +237,7 @@ def test_other_keys_no_ids_stereo_and_broken_samples(tmp_path):
     assert [folder.name for folder in folders] == ["0_0_0_0", "1_0_0_1", "2_0_0_2"]
     sounds = [soundfile.read(folder / "before.wav", dtype="float32")[0] for folder in folders]
     expected = np.nan_to_num(x[0, :, :800]).clip(-1, 1)  # the first channel, its first tenth of a second
-    np.testing.assert_allclose(np.stack(sounds), expected, atol=2e-5)
+    np.testing.assert_allclose(np.stack(sounds), expected, atol=4e-5)
 
 
 @runs
@@ -248,7 +248,7 @@ def test_strange_ids_and_one_sample(tmp_path):
     callbacks = [Listen(), Augment(sa.Gain(), sample_rate=RATE, waveform_key="audio")]
     trainer(tmp_path, callbacks, max_steps=1).fit(Mine(), DataLoader(rows, batch_size=3))
     names = sorted(folder.name for folder in (tmp_path / "listen").iterdir())
-    assert names == ["0_zwölf_ü_x_漢字_long_long_long_long_long_long_long_l", "1_.._..", "2_con_"]
+    assert names == ["0_zwölf_ü_x_漢字_long_long_long_long_long_long_long_lo", "1_.._..", "2_con_"]
     assert (tmp_path / "listen" / names[0] / "epoch000_step000001_sound.txt").read_text("utf-8").startswith(ids[0])
 
 
@@ -281,7 +281,7 @@ def test_after_an_error_nobody_listens(tree, tmp_path):
 
 @runs
 def test_nothing_to_listen_to(tree, tmp_path):
-    with pytest.raises(ValueError, match="Listen: the Trainer must augment, .* found none"):
+    with pytest.raises(ValueError, match=r"Listen: the Trainer must augment, .* found none"):
         fit(tree, tmp_path, Listen(), policy=None, max_steps=1)
 
 

@@ -14,7 +14,7 @@ import soundfile
 from trees import RATE
 
 from speechaug import _open, audio
-from speechaug.data import SpeechDataModule, SpeechDataset, Utterance, read_manifest, scan, summarize
+from speechaug.data import SpeechDataModule, SpeechDataset, Utterance, read_manifest, scan, summarize, write_manifest
 
 LONG_S = 240
 
@@ -210,9 +210,8 @@ def test_an_utterance_that_ends_after_its_file(tmp_path: Path) -> None:
         Utterance("a", path, "x", offset=0.75, duration=0.5),  # reaches 0.25 s beyond: cut, as Kaldi does
         Utterance("b", path, "x", offset=0.75, duration=1.0),
         Utterance("c", path, "x", offset=1.0 - 1e-5),
-        Utterance("d", path, "x", offset=float("inf")),
     ]
-    recordings, findings = scan(given[:3], sample_rate=RATE)
+    recordings, findings = scan(given, sample_rate=RATE)
     assert [(r.utterance.id, r.utterance.duration) for r in recordings] == [("a", 0.25)]
     assert [finding.text for finding in findings] == [
         "b: ends at 1.000 s, before 1.750 s",
@@ -243,3 +242,21 @@ def test_names_in_a_summary_are_few_and_counted() -> None:
 def test_options_that_are_refused(arguments: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=f"^SpeechDataModule: {match}"):
         SpeechDataModule("train.jsonl", **arguments)
+
+
+@pytest.mark.parametrize(
+    "part", [{"offset": np.inf}, {"offset": -1.0}, {"offset": np.nan}, {"duration": 0.0}, {"duration": np.nan}]
+)
+def test_parts_that_lie_nowhere_are_refused(part: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"^Utterance: offset must be >= 0 and duration > 0 or None, got .* for 'u1'"):
+        Utterance("u1", "r.wav", "x", **part)
+
+
+def test_audio_may_be_a_path(tmp_path: Path) -> None:
+    audio.write(tmp_path / "r.wav", np.full(RATE, 0.1), RATE)
+    given = [Utterance("a", tmp_path / "r.wav", "x"), Utterance("b", tmp_path / "absent.wav", "x")]
+    recordings, findings = scan(given, sample_rate=RATE)
+    assert [r.utterance.id for r in recordings] == ["a"]
+    assert [finding.text for finding in findings] == [f"{tmp_path / 'absent.wav'}: no such file"]
+    write_manifest(tmp_path / "m.jsonl", given)
+    assert [u.audio for u in read_manifest(tmp_path / "m.jsonl")] == [str(u.audio) for u in given]

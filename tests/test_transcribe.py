@@ -214,11 +214,22 @@ def test_degenerate_waveforms(recognizer: SpeechRecognizer) -> None:
     assert all(isinstance(text, str) for text in recognizer.transcribe([np.zeros(0), np.zeros(1)], 44_100))
 
 
+def test_reversed_strided_and_read_only_arrays(recognizer: SpeechRecognizer, speech: NDArray[np.float32]) -> None:
+    x = speech[: 2 * RATE]
+    fixed = x.copy()
+    fixed.flags.writeable = False
+    odd = [x[::-1], np.stack([x, x], 1)[:, 1], fixed, torch.from_numpy(x.copy()).requires_grad_()]
+    plain = [x[::-1].copy(), x, x, x]
+    assert recognizer.transcribe(odd, float(RATE)) == recognizer.transcribe(plain, RATE)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("source", "message"), [
     (np.array([0.0, np.nan]), "input 1: holds non-finite samples, the first at sample 1"),
     (torch.tensor([0.0, 0.0, torch.inf]), "input 1: holds non-finite samples, the first at sample 2"),
     (np.zeros(10, np.int16), r"input 1: must be floating point \(T,\), got int16 \(10,\)"),
     (torch.zeros(2, 10), r"input 1: must be floating point \(T,\), got float32 \(2, 10\)"),
+    ([0.0, 0.5], "input 1: must be an array, a tensor or a sound file, got list"),
+    (None, "input 1: must be an array, a tensor or a sound file, got NoneType"),
 ])  # fmt: skip
 def test_bad_waveforms_are_named(source: Any, message: str, recognizer: SpeechRecognizer) -> None:
     with pytest.raises(ValueError, match=message):
@@ -226,14 +237,18 @@ def test_bad_waveforms_are_named(source: Any, message: str, recognizer: SpeechRe
 
 
 def test_waveforms_need_a_rate_and_a_list(recognizer: SpeechRecognizer) -> None:
-    with pytest.raises(ValueError, match="input 0: sample_rate must be given with waveforms, in Hz, got None"):
-        recognizer.transcribe([np.zeros(100)])
+    for rate in (None, 0, -RATE, 11_025.5, float("nan"), "16000"):
+        message = f"input 0: sample_rate must be given with waveforms, in whole Hz, got {rate!r}"
+        with pytest.raises(ValueError, match=message):
+            recognizer.transcribe([np.zeros(100)], rate)  # type: ignore[arg-type]
     for one in (np.zeros(100), torch.zeros(100), "speech.wav", Path("speech.wav")):
         with pytest.raises(ValueError, match="inputs must be a list of waveforms and files, got one"):
             recognizer.transcribe(one, RATE)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("options", [{"batch_s": 0.0}, {"window_s": 0.5}, {"errors": "ignore"}])
+@pytest.mark.parametrize("options", [
+    {"batch_s": 0.0}, {"window_s": 0.5}, {"errors": "ignore"}, {"decoder": "beam"},
+])  # fmt: skip
 def test_bad_options(options: dict[str, Any], recognizer: SpeechRecognizer) -> None:
     with pytest.raises(ValueError, match=f"transcribe: {next(iter(options))} must be"):
         recognizer.transcribe([], RATE, **options)

@@ -179,13 +179,18 @@ def digits(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def train(digits: Path, *, steps: int = 3, callbacks: tuple[pl.Callback, ...] = (), **options: Any) -> Kept:
-    arguments = {name: options.pop(name) for name in ("consistency", "consistency_weight") if name in options}
+MODEL_OPTIONS = ("consistency", "consistency_weight", "architecture")
+
+
+def train(
+    digits: Path, *, steps: int = 3, callbacks: tuple[pl.Callback, ...] = (), kind: type[Kept] = Kept, **options: Any
+) -> Any:
+    arguments = {name: options.pop(name) for name in MODEL_OPTIONS if name in options}
     data = sa.SpeechDataModule(
         train=str(digits), pattern="{text}_{speaker}_{take}.wav", sample_rate=RATE, batch_size=3, **options
     )
     torch.manual_seed(0)
-    recognizer = Kept(["a", "b"], "word", size="xs", sample_rate=RATE, dropout=0.0, **arguments)
+    recognizer = kind(["a", "b"], "word", size="xs", sample_rate=RATE, dropout=0.0, **arguments)
     pl.Trainer(
         max_steps=steps,
         accelerator="cpu",
@@ -244,6 +249,36 @@ def test_the_weight_rises_and_counts(digits: Path) -> None:
     assert torch.equal(first.model.head.weight, train(digits, views=2, policy=NOISE, steps=1).model.head.weight)
 
 
+class Told(Kept):
+    """Keeps the loss of each step and how far the views were apart."""
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self.losses: list[float] = []
+        self.apart: list[float] = []
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        self.losses.append(float(loss.detach()))
+        return loss
+
+    def _consistency(self, *arguments: Any) -> torch.Tensor:
+        apart = super()._consistency(*arguments)
+        self.apart.append(float(apart.detach()))
+        return apart
+
+
+@pytest.mark.global_rng
+@pytest.mark.parametrize(("consistency", "weight"), [("cr_ctc", 0.2), ("jsd", 1.0)])
+def test_the_loss_is_ctc_and_the_weighted_divergence(digits: Path, consistency: str, weight: float) -> None:
+    """Both runs have the same weights at the second step, because the weight of the first is zero."""
+    plain = train(digits, kind=Told, views=2, policy=NOISE, steps=2)
+    tied = train(digits, kind=Told, views=2, policy=NOISE, steps=2, consistency=consistency)
+    assert tied.losses[0] == plain.losses[0]
+    assert tied.apart[1] > 0.001
+    assert tied.losses[1] == pytest.approx(plain.losses[1] + weight * tied.apart[1], rel=1e-5)
+
+
 @pytest.mark.global_rng
 def test_callbacks_know_the_views(digits: Path) -> None:
     """The policy as a callback gives the batches it gives in the DataModule."""
@@ -268,6 +303,18 @@ def test_a_broken_utterance_counts_in_no_view(digits: Path) -> None:
     apart = recognizer._consistency(batch, log_probs, frames, loss)
     alone = jsd(log_probs.unflatten(0, (2, 2))[:, 1:], frames[1:2])
     assert float(apart.detach()) == pytest.approx(float(alone.detach()), rel=1e-6)
+
+
+@pytest.mark.global_rng
+def test_a_checkpoint_keeps_the_options(digits: Path, tmp_path: Path) -> None:
+    options = {"consistency": "jsd", "consistency_weight": 0.5, "architecture": "conformer"}
+    recognizer = train(digits, views=2, policy=NOISE, steps=1, **options)
+    recognizer.trainer.save_checkpoint(tmp_path / "model.ckpt")
+    loaded = SpeechRecognizer.load_from_checkpoint(tmp_path / "model.ckpt", map_location="cpu", weights_only=True)
+    assert dict(loaded.hparams) == dict(recognizer.hparams)
+    assert {name: loaded.hparams[name] for name in options} == options
+    for one, other in zip(loaded.state_dict().values(), recognizer.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize(

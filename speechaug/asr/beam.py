@@ -91,8 +91,8 @@ class BeamSearch:
     lexicon: Sequence[str] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.beam_size < 1:
-            raise ValueError(f"BeamSearch: beam_size must be at least 1, got {self.beam_size}")
+        if not isinstance(self.beam_size, int) or self.beam_size < 1:
+            raise ValueError(f"BeamSearch: beam_size must be a whole number >= 1, got {self.beam_size!r}")
         for name in ("lm_weight", "word_score"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"BeamSearch: {name} must be finite, got {getattr(self, name)}")

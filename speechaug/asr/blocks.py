@@ -1,6 +1,8 @@
-"""Layers that the acoustic models share; each keeps padding out of what is valid."""
+"""What the acoustic models share: layers that keep padding out of what is valid, and the way to the scores."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -77,3 +79,43 @@ class TimeConv(nn.Module):
         image = x.transpose(1, 2).unsqueeze(2)
         image = F.conv2d(image, self.weight, None, (1, self.stride), (0, self.padding), groups=self.groups)
         return image.squeeze(2).transpose(1, 2)
+
+
+class AcousticModel(nn.Module):
+    """From spectrograms to a score per token and frame; a subclass has ``encode`` and the linear layer ``head``.
+
+    Args:
+        size: name of a preset.
+        sizes: the presets there are.
+        subsampling: spectrogram frames per output frame.
+        dropout: share of activations set to zero in training.
+
+    Raises: ValueError: if an argument is out of range.
+    """
+
+    head: nn.Linear
+
+    def __init__(self, size: str, sizes: Iterable[str], *, subsampling: int, dropout: float) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        if size not in sizes:
+            raise ValueError(f"{owner}: size must be one of {list(sizes)}, got {size!r}")
+        if not isinstance(subsampling, int) or subsampling < 1:
+            raise ValueError(f"{owner}: subsampling must be a whole number >= 1, got {subsampling!r}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"{owner}: dropout must be in [0, 1), got {dropout}")
+        self.subsampling = subsampling
+
+    def encode(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the head sees, ``(B, frames, channels)`` with zeros as padding, and its lengths."""
+        raise NotImplementedError
+
+    def forward(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities and their lengths."""
+        x, lengths = self.encode(spec, lengths)
+        log_probs: Tensor = self.head(x).float().log_softmax(-1)
+        return log_probs, lengths
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return ``ceil(lengths / subsampling)``: the output frames of spectrograms so long."""
+        return (lengths + self.subsampling - 1) // self.subsampling

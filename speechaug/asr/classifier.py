@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
-import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechaug.asr.model import QuartzNet
-from speechaug.asr.optim import adamw_one_cycle, check_optimizer
-from speechaug.asr.sound import Input, listen
+from speechaug.asr.base import PER_EPOCH, Batch, SpeechModule
+from speechaug.asr.model import ARCHITECTURES, peak_lr
+from speechaug.asr.optim import check_optimizer
+from speechaug.asr.ranks import step_rng
+from speechaug.asr.sound import Input, check_inputs, listen
 from speechaug.asr.text import normalise_text
 from speechaug.asr.windows import evaluating
 from speechaug.data.manifest import shorten
@@ -22,12 +23,9 @@ from speechaug.features import LogMel
 from speechaug.robustness.classification import Confusion, count_confusion
 from speechaug.robustness.metrics import EditCounts
 
-Batch = dict[str, Any]
-"""``waveform`` ``(B, T)`` float, ``lengths`` ``(B,)``, and the lists ``text`` (the label), ``id``, ``speaker``."""
 
-
-class SpeechClassifier(L.LightningModule):
-    """A keyword classifier on the recognizer's front end and blocks: log-mel, mini-QuartzNet, mean over time, a label.
+class SpeechClassifier(SpeechModule):
+    """A keyword classifier on the recognizer's front end and network: log-mel features, mean over time, a label.
 
     Batches are dicts with ``waveform``, ``lengths``, ``text``, ``id`` and ``speaker``; the text of an utterance is its
     label, whatever its case. Logged are ``train_loss``, ``train_accuracy``, ``train_nonfinite`` (utterances of an epoch
@@ -39,19 +37,20 @@ class SpeechClassifier(L.LightningModule):
     of nothing else is an error. In evaluation non-finite samples are replaced by zeros and the utterance counts.
 
     After a test ``confusion`` holds the counts of each condition, over all ranks, for ``print_classes`` and
-    ``plot_confusion``; ``test_results`` holds a dict per utterance of this process: condition, id, speaker, reference,
-    hypothesis, probability (of the hypothesis), and substitutions, deletions, insertions, words: a label counts as one
-    word, so that the tables and reports of error rates serve classifiers too.
+    ``plot_confusion``; ``test_results`` holds a dict per utterance, those of all ranks on each: condition, id, speaker,
+    reference, hypothesis, probability (of the hypothesis), and substitutions, deletions, insertions, words: a label
+    counts as one word, so that the tables and reports of error rates serve classifiers too.
 
     Args:
         labels: the classes, at least two, in the order of the outputs, such as ``sorted(set(data.texts))``.
-        size: ``"xs"``, ``"s"``, ``"m"`` or ``"l"``, see ``QuartzNet``.
+        architecture: ``"quartznet"``, convolutions alone, or ``"conformer"``, which also has self-attention.
+        size: ``"xs"``, ``"s"``, ``"m"`` or ``"l"``, see ``QuartzNet`` and ``Conformer``.
         sample_rate: samples per second of every waveform.
         n_mels: number of mel bands; ``None`` chooses by sample rate, see ``LogMel``.
         subsampling: spectrogram frames per frame of the blocks.
         dropout: share of activations set to zero in training.
         label_smoothing: share of the training target spread evenly over all classes.
-        lr: peak learning rate.
+        lr: peak learning rate; ``None`` is 0.006 for a QuartzNet, 0.003 for a Conformer.
         weight_decay: of the matrices and kernels; biases and norms have none.
         warmup_share: share of the steps in which the learning rate rises to its peak.
 
@@ -70,31 +69,33 @@ class SpeechClassifier(L.LightningModule):
         self,
         labels: list[str],
         *,
+        architecture: str = "quartznet",
         size: str = "s",
         sample_rate: int = 16_000,
         n_mels: int | None = None,
         subsampling: int = 2,
         dropout: float = 0.1,
         label_smoothing: float = 0.1,
-        lr: float = 6e-3,
+        lr: float | None = None,
         weight_decay: float = 1e-2,
         warmup_share: float = 0.1,
     ) -> None:
         super().__init__()
         _check(labels, label_smoothing)
-        labels = list(labels)  # hyper-parameters hold plain data
+        labels = list(map(str, labels))  # hyper-parameters hold plain data
+        lr = peak_lr("SpeechClassifier", architecture, lr)
         self.save_hyperparameters()
         check_optimizer("SpeechClassifier", lr=lr, weight_decay=weight_decay, warmup_share=warmup_share)
         self.labels = labels
         self._index = {normalise_text(label): index for index, label in enumerate(labels)}
         self.features = LogMel(sample_rate, n_mels)
-        self.model = QuartzNet(self.features.n_mels, len(labels), size=size, subsampling=subsampling, dropout=dropout)
+        self.model = ARCHITECTURES[architecture](
+            self.features.n_mels, len(labels), size=size, subsampling=subsampling, dropout=dropout
+        )
         self.confusion: dict[str, Confusion] = {}
-        self.test_results: list[dict[str, Any]] = []
         self._counts: dict[str, Confusion] = {}
         self._val_loss = 0.0
         self._seen, self._used = 0, 0
-        self._warned = False
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return the scores ``(B, labels)`` of waveforms ``(B, T)`` before the softmax, in float32."""
@@ -107,25 +108,31 @@ class SpeechClassifier(L.LightningModule):
     # Training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        targets = self._targets(batch)
-        x, lengths = batch["waveform"], batch["lengths"]
-        finite = x.isfinite().all(-1)
-        # A row with a broken sample becomes an empty one: no frames, so it reaches no statistics and no gradient.
-        scores = self(torch.where(finite[:, None], x, 0.0), torch.where(finite, lengths, 0))
-        losses = F.cross_entropy(scores, targets, reduction="none", label_smoothing=self.hparams["label_smoothing"])
+        with step_rng(self, batch_idx):
+            scores, targets, losses, finite = self._score(batch)
         used = int(finite.sum())
-        loss: Tensor = (losses * finite).sum() / max(1, used)
-        self._warn(batch, finite, used)
+        self._note_broken(batch, finite, len(finite) - used)
         self._seen += len(finite)
         self._used += used
-        per_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
-        self.log("train_nonfinite", float(len(finite) - used), batch_size=len(finite), reduce_fx="sum", **per_epoch)
         if not used and self.trainer.world_size == 1:
             return None  # Lightning skips the step; ranks must stay in step and take the zero loss
-        right = ((scores.argmax(-1) == targets) & finite).sum() / max(1, used)
-        self.log("train_loss", loss, prog_bar=True, batch_size=used, **per_epoch)
-        self.log("train_accuracy", right, batch_size=used, **per_epoch)
+        loss, right = (values.sum() / max(1, used) for values in (losses, (scores.argmax(-1) == targets) & finite))
+        self.log("train_loss", loss, prog_bar=True, batch_size=max(1, used), **PER_EPOCH)
+        self.log("train_accuracy", right, batch_size=max(1, used), **PER_EPOCH)
         return loss
+
+    def _score(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return scores, targets, the loss of each row, zero for broken ones, and which rows are not broken."""
+        targets = self._targets(batch)
+        x, lengths, finite = self._without_broken(batch)
+        scores = self(x, lengths)
+        losses = F.cross_entropy(scores, targets, reduction="none", label_smoothing=self.hparams["label_smoothing"])
+        return scores, targets, losses * finite, finite
+
+    @torch.no_grad()
+    def row_losses(self, batch: Batch) -> Tensor:
+        """Return the loss of each utterance of a batch ``(B,)``; zero for those that are left out."""
+        return self._score(batch)[2]
 
     def _targets(self, batch: Batch) -> Tensor:
         for utterance, text in zip(batch["id"], batch["text"], strict=True):
@@ -136,26 +143,11 @@ class SpeechClassifier(L.LightningModule):
                 )
         return torch.tensor([self._index[normalise_text(text)] for text in batch["text"]], device=self.device)
 
-    def _warn(self, batch: Batch, finite: Tensor, used: int) -> None:
-        if used < len(finite) and not self._warned:
-            self._warned = True
-            row = int(finite.logical_not().nonzero()[0])
-            warnings.warn(
-                f"SpeechClassifier: utterance {batch['id'][row]!r} has NaN or infinite samples; such utterances are "
-                f"left out of the loss and counted in train_nonfinite",
-                UserWarning,
-                stacklevel=2,
-            )
-
     def on_train_epoch_end(self) -> None:
-        seen, used = self._sum_over_ranks(torch.tensor([self._seen, self._used])).tolist()
+        seen, used = map(round, self._sum_over_ranks(self._seen, self._used))
         self._seen, self._used = 0, 0
         if seen and not used:
             raise ValueError(f"SpeechClassifier: all {seen} training utterances have NaN or infinite samples")
-
-    def configure_optimizers(self) -> Any:
-        names = ("lr", "weight_decay", "warmup_share")
-        return adamw_one_cycle(self, **{name: self.hparams[name] for name in names})
 
     # Evaluation
 
@@ -169,17 +161,17 @@ class SpeechClassifier(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         confusion = self._over_ranks(self._counts["val"])
-        loss = float(self._sum_over_ranks(torch.tensor(self._val_loss)))
+        (loss,) = self._sum_over_ranks(self._val_loss)
         self._log_result("val_loss", loss / max(1, confusion.total))
         self._log_result("val_accuracy", confusion.accuracy)
         self._log_result("val_f1", confusion.macro_f1)
 
     def on_test_epoch_start(self) -> None:
-        self._counts = {self._condition(i): self._nothing() for i in range(len(self._test_loaders()))}
+        self._counts = {condition: self._nothing() for condition in self._conditions()}
         self.test_results, self.confusion = [], {}
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        condition = self._condition(dataloader_idx)
+        condition = self._conditions()[dataloader_idx]
         targets, scores = self._targets(batch), self._scores(batch)
         said, heard = self._count(condition, targets, scores)
         for i, probability in enumerate(scores.softmax(-1).amax(-1).tolist()):
@@ -192,6 +184,7 @@ class SpeechClassifier(L.LightningModule):
         for condition, confusion in self.confusion.items():
             self._log_result(f"test_accuracy/{condition}", confusion.accuracy)
             self._log_result(f"test_f1/{condition}", confusion.macro_f1)
+        self._gather_test_results()
 
     def _scores(self, batch: Batch) -> Tensor:
         x = batch["waveform"]
@@ -206,35 +199,20 @@ class SpeechClassifier(L.LightningModule):
     def _nothing(self) -> Confusion:
         return count_confusion(self.labels, [], [])
 
-    def _test_loaders(self) -> list[Any]:
-        loaders = self.trainer.test_dataloaders
-        return loaders if isinstance(loaders, list) else [loaders]
-
-    def _condition(self, index: int) -> str:
-        names = getattr(getattr(self.trainer, "datamodule", None), "test_names", None)
-        return names[index] if names else f"test_{index}"
-
     def _over_ranks(self, confusion: Confusion) -> Confusion:
-        return Confusion.from_matrix(self.labels, self._sum_over_ranks(torch.from_numpy(confusion.matrix)).numpy())
-
-    def _sum_over_ranks(self, values: Tensor) -> Tensor:
-        summed: Tensor = self.trainer.strategy.reduce(values.to(self.device), reduce_op="sum")
-        return summed.cpu()
-
-    def _log_result(self, name: str, value: float) -> None:
-        # Already the same on every rank; sync_dist says so to Lightning.
-        self.log(name, value, prog_bar=name == "val_accuracy", sync_dist=True, add_dataloader_idx=False, batch_size=1)
+        counts = np.array(self._sum_over_ranks(*confusion.matrix.ravel().tolist()), dtype=np.int64)
+        return Confusion.from_matrix(self.labels, counts.reshape(confusion.matrix.shape))
 
     # Use
 
     def classify(
-        self, recordings: Sequence[Input], sample_rate: int | None = None, *, batch_size: int = 32
+        self, recordings: Iterable[Input], sample_rate: int | None = None, *, batch_size: int = 32
     ) -> list[tuple[str, float]]:
         """Return the label of each recording and its probability.
 
         Args:
-            recordings: samples ``(T,)`` in floating point, or sound files; of several channels the mean is taken, and
-                other sample rates are resampled.
+            recordings: samples ``(T,)`` in floating point, sound files, or both; a list or any other iterable. Of files
+                with several channels the mean is taken, and other sample rates are resampled.
             sample_rate: of the samples, per second; files know theirs.
             batch_size: recordings held in memory and computed together.
 
@@ -242,15 +220,14 @@ class SpeechClassifier(L.LightningModule):
             FileNotFoundError: if there is no such file.
             ValueError: if a file cannot be read, or samples have no rate, another shape or type, or are not finite.
         """
-        if isinstance(recordings, (str, Path)):
-            raise ValueError(f"SpeechClassifier: recordings must be a list, got the single {str(recordings)!r}")
+        check_inputs("classify", recordings)
+        if batch_size < 1:
+            raise ValueError(f"classify: batch_size must be positive, got {batch_size}")
         found: list[tuple[str, float]] = []
+        rate, sources = self.features.sample_rate, enumerate(recordings)
         with evaluating(self):
-            for start in range(0, len(recordings), batch_size):
-                sounds = [
-                    listen(source, self.features.sample_rate, array_rate=sample_rate, name=f"recording {number}")
-                    for number, source in enumerate(recordings[start : start + batch_size], start)
-                ]
+            while part := list(islice(sources, batch_size)):
+                sounds = [listen(x, rate, array_rate=sample_rate, name=f"classify: input {i}") for i, x in part]
                 found += self._classify([torch.tensor(sound.read(0, None)) for sound in sounds])
         return found
 

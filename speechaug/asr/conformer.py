@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechaug.asr.blocks import MaskedBatchNorm, TimeConv
+from speechaug.asr.blocks import AcousticModel, MaskedBatchNorm, TimeConv
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class ConformerBlock(nn.Module):
         return out
 
 
-class Conformer(nn.Module):
+class Conformer(AcousticModel):
     """Mini-Conformer: a strided convolution, Conformer blocks, and a score per token and frame.
 
     Padding is masked out of attention, convolutions and statistics, so that in evaluation an utterance gives the same
@@ -203,29 +203,15 @@ class Conformer(nn.Module):
     def __init__(
         self, n_mels: int, tokens: int, *, size: str = "s", subsampling: int = 2, dropout: float = 0.1
     ) -> None:
-        super().__init__()
-        if size not in CONFORMER_SIZES:
-            raise ValueError(f"Conformer: size must be one of {list(CONFORMER_SIZES)}, got {size!r}")
-        if subsampling < 1:
-            raise ValueError(f"Conformer: subsampling must be positive, got {subsampling}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"Conformer: dropout must be in [0, 1), got {dropout}")
+        super().__init__(size, CONFORMER_SIZES, subsampling=subsampling, dropout=dropout)
         channels = CONFORMER_SIZES[size].channels
-        self.subsampling = subsampling
         self.stem = TimeConv(n_mels, channels, _STEM_KERNEL, stride=subsampling)
         self.stem_norm = MaskedBatchNorm(channels)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(ConformerBlock(channels, dropout) for _ in range(CONFORMER_SIZES[size].blocks))
         self.head = nn.Linear(channels, tokens)
 
-    def forward(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities and their lengths."""
-        x, lengths = self.encode(spec, lengths)
-        log_probs: Tensor = self.head(x).float().log_softmax(-1)
-        return log_probs, lengths
-
     def encode(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the head sees, ``(B, frames, channels)`` with zeros as padding, and its lengths."""
         lengths = self.output_lengths(lengths)
         frames = (spec.shape[-1] + self.subsampling - 1) // self.subsampling  # ONNX divides towards zero
         valid = torch.arange(frames, device=spec.device) < lengths[:, None]
@@ -240,7 +226,3 @@ class Conformer(nn.Module):
         for block in self.blocks:
             x = block(x, mask, attended, cos, sin)
         return x * mask.to(x.dtype), lengths
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Return ``ceil(lengths / subsampling)``: the output frames of spectrograms so long."""
-        return (lengths + self.subsampling - 1) // self.subsampling

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechaug.asr.decode import greedy
-from speechaug.asr.sound import Input, listen
+from speechaug.asr.sound import Input, check_inputs, listen
 from speechaug.asr.text import BLANK, Tokenizer
 from speechaug.features import LogMel
 
@@ -49,7 +49,7 @@ def export_onnx(recognizer: SpeechRecognizer, path: str | Path) -> None:
 
     Args:
         recognizer: a trained recognizer; it is left as it is.
-        path: the file, ending in ``.onnx``; overwritten.
+        path: the file, ending in ``.onnx``; overwritten, its folder made.
 
     Raises:
         ValueError: if the path ends otherwise.
@@ -59,6 +59,7 @@ def export_onnx(recognizer: SpeechRecognizer, path: str | Path) -> None:
     path = _checked(path, "export_onnx", ".onnx")
     for package in ("onnx", "onnxscript", "onnxruntime"):
         _require(package, "export_onnx")
+    path.parent.mkdir(parents=True, exist_ok=True)
     traced = _traced(_Network(recognizer, _ConvolutionLogMel(recognizer.features)))
     with _quiet():
         program = torch.onnx.export(traced, dynamo=True, input_names=_INPUTS, output_names=_OUTPUTS, verbose=False)
@@ -76,13 +77,14 @@ def export_torch(recognizer: SpeechRecognizer, path: str | Path) -> None:
 
     Args:
         recognizer: a trained recognizer; it is left as it is.
-        path: the file, ending in ``.pt2``; overwritten.
+        path: the file, ending in ``.pt2``; overwritten, its folder made.
 
     Raises:
         ValueError: if the path ends otherwise.
         RuntimeError: if the file does not give the recognizer's probabilities.
     """
     path = _checked(path, "export_torch", ".pt2")
+    path.parent.mkdir(parents=True, exist_ok=True)
     network = _Network(recognizer, recognizer.features)
     torch.export.save(_traced(network), path, extra_files={METADATA: _metadata(recognizer)})
     _compare(network, path)
@@ -118,6 +120,7 @@ class ExportedRecognizer:
             ValueError: if a file cannot be read, or a waveform is no ``(T,)`` of finite floating-point samples or has
                 no rate.
         """
+        check_inputs("ExportedRecognizer", inputs)
         if batch_size < 1:
             raise ValueError(f"ExportedRecognizer: batch_size must be positive, got {batch_size}")
         texts: list[str] = []

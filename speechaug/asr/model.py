@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from speechaug.asr.blocks import MaskedBatchNorm, TimeConv
+from speechaug.asr.blocks import AcousticModel, MaskedBatchNorm, TimeConv
 from speechaug.asr.conformer import Conformer
 
 
@@ -77,7 +77,7 @@ class Block(nn.Module):
         return out
 
 
-class QuartzNet(nn.Module):
+class QuartzNet(AcousticModel):
     """Mini-QuartzNet: stem, depthwise-separable residual blocks, epilogue, and a score per token and frame.
 
     Every layer keeps padding at zero and takes its statistics from valid frames, so that in evaluation an utterance
@@ -106,15 +106,8 @@ class QuartzNet(nn.Module):
     def __init__(
         self, n_mels: int, tokens: int, *, size: str = "s", subsampling: int = 2, dropout: float = 0.1
     ) -> None:
-        super().__init__()
-        if size not in SIZES:
-            raise ValueError(f"QuartzNet: size must be one of {list(SIZES)}, got {size!r}")
-        if subsampling < 1:
-            raise ValueError(f"QuartzNet: subsampling must be positive, got {subsampling}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"QuartzNet: dropout must be in [0, 1), got {dropout}")
+        super().__init__(size, SIZES, subsampling=subsampling, dropout=dropout)
         channels = SIZES[size].channels
-        self.subsampling = subsampling
         self.stem = TimeConv(n_mels, channels, _STEM_KERNEL, stride=subsampling)
         self.stem_norm = MaskedBatchNorm(channels)
         self.blocks = nn.ModuleList(Block(channels, kernel, dropout) for kernel in SIZES[size].kernels)
@@ -122,14 +115,7 @@ class QuartzNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, tokens)
 
-    def forward(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities and their lengths."""
-        x, lengths = self.encode(spec, lengths)
-        log_probs: Tensor = self.head(x).float().log_softmax(-1)
-        return log_probs, lengths
-
     def encode(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the head sees, ``(B, frames, channels)`` with zeros as padding, and its lengths."""
         lengths = self.output_lengths(lengths)
         frames = (spec.shape[-1] + self.subsampling - 1) // self.subsampling  # ONNX divides towards zero
         mask = (torch.arange(frames, device=spec.device) < lengths[:, None]).unsqueeze(-1).float()
@@ -143,13 +129,24 @@ class QuartzNet(nn.Module):
             x = x.new_zeros(*mask.shape[:2], self.head.in_features)
         return x, lengths
 
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Return ``ceil(lengths / subsampling)``: the output frames of spectrograms so long."""
-        return (lengths + self.subsampling - 1) // self.subsampling
-
 
 ARCHITECTURES: dict[str, type[QuartzNet] | type[Conformer]] = {"quartznet": QuartzNet, "conformer": Conformer}
 """Acoustic models by name: the same arguments, inputs and outputs."""
 
 PEAK_LR = {"quartznet": 6e-3, "conformer": 3e-3}
 """Learning rates that suit every size; a Conformer of size ``"l"`` hardly learns with twice as much."""
+
+
+def peak_lr(owner: str, architecture: str, lr: float | None) -> float:
+    """Return ``lr``, or if that is None what suits the architecture.
+
+    Args:
+        owner: whose settings they are, for the message.
+        architecture: name of an acoustic model.
+        lr: peak learning rate.
+
+    Raises: ValueError: if there is no such architecture.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"{owner}: architecture must be one of {list(ARCHITECTURES)}, got {architecture!r}")
+    return PEAK_LR[architecture] if lr is None else lr

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
 from typing import Any, Literal, overload
 
-import lightning as L
 import torch
 from torch import Tensor
 
+from speechaug.asr.base import PER_EPOCH, Batch, SpeechModule
 from speechaug.asr.consistency import KINDS, cr_ctc, in_views, jsd
 from speechaug.asr.decode import Decoder, greedy
 from speechaug.asr.loss import CTCLoss, ctc_loss
-from speechaug.asr.model import ARCHITECTURES, PEAK_LR
-from speechaug.asr.optim import adamw_one_cycle, check_optimizer
-from speechaug.asr.ranks import all_rows, step_rng
+from speechaug.asr.model import ARCHITECTURES, peak_lr
+from speechaug.asr.optim import check_optimizer
+from speechaug.asr.ranks import step_rng
 from speechaug.asr.sound import Input
 from speechaug.asr.text import Tokenizer, normalise_text
 from speechaug.asr.transcribe import transcribe
 from speechaug.features import LogMel
 from speechaug.robustness.metrics import EditCounts, count_edits
 
-Batch = dict[str, Any]
-"""``waveform`` ``(B, T)`` float, ``lengths`` ``(B,)``, and the lists ``text``, ``id``, ``speaker``."""
 
-
-PER_EPOCH: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
-"""How figures of a training step are logged: once an epoch, over all ranks."""
-
-
-class SpeechRecognizer(L.LightningModule):
+class SpeechRecognizer(SpeechModule):
     """A small speech recognizer that trains on a CPU: log-mel features, mini-QuartzNet, CTC, greedy decoding.
 
     Batches are dicts with ``waveform``, ``lengths``, ``text``, ``id`` and ``speaker``. Logged are ``train_loss``,
@@ -96,29 +88,23 @@ class SpeechRecognizer(L.LightningModule):
         consistency_weight: float | None = None,
     ) -> None:
         super().__init__()
-        if architecture not in ARCHITECTURES:
-            raise ValueError(
-                f"SpeechRecognizer: architecture must be one of {list(ARCHITECTURES)}, got {architecture!r}"
-            )
-        vocabulary = list(vocabulary)  # hyper-parameters hold plain data
-        lr = PEAK_LR[architecture] if lr is None else lr
+        lr = peak_lr("SpeechRecognizer", architecture, lr)
+        self.tokenizer = Tokenizer(vocabulary, unit)  # type: ignore[arg-type]  # makes a tuple of any list
+        vocabulary = list(self.tokenizer.vocabulary)  # hyper-parameters hold plain data
         self.save_hyperparameters()
         check_optimizer("SpeechRecognizer", lr=lr, weight_decay=weight_decay, warmup_share=warmup_share)
         if consistency not in KINDS:
             raise ValueError(f"SpeechRecognizer: consistency must be one of {list(KINDS)}, got {consistency!r}")
         if consistency_weight is not None and not 0 <= consistency_weight < math.inf:
             raise ValueError(f"SpeechRecognizer: consistency_weight must not be negative, got {consistency_weight}")
-        self.tokenizer = Tokenizer(tuple(vocabulary), unit)
         self.features = LogMel(sample_rate, n_mels)
         stride = subsampling if subsampling is not None else 2 if unit == "char" else 4
         self.model = ARCHITECTURES[architecture](
             self.features.n_mels, len(self.tokenizer), size=size, subsampling=stride, dropout=dropout
         )
         self.decoder: Decoder = greedy
-        self.test_results: list[dict[str, Any]] = []
         self._counts: dict[str, EditCounts] = {}
         self._val_loss = (0.0, 0)
-        self._warned: set[str] = set()
         self._seen, self._used, self._infeasible = 0, 0, 0
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,20 +124,20 @@ class SpeechRecognizer(L.LightningModule):
                 )
         with step_rng(self, batch_idx):
             log_probs, frames, loss, finite = self._score(batch)
-        self._warn(batch, loss, finite)
+        self._note_left_out(batch, loss, finite)
+        if not loss.count and self.trainer.world_size == 1:
+            return None  # Lightning skips the step; ranks must stay in step and take the zero loss
         total = loss.mean
         if self.hparams["consistency"] != "none":
             apart = self._consistency(batch, log_probs, frames, loss)
             self.log("train_consistency", apart, batch_size=max(1, loss.count), **PER_EPOCH)
             total = total + self._consistency_weight() * apart
-        return self._log_step(total, loss, finite)
+        self.log("train_loss", total, prog_bar=True, batch_size=max(1, loss.count), **PER_EPOCH)
+        return total
 
     def _score(self, batch: Batch) -> tuple[Tensor, Tensor, CTCLoss, Tensor]:
         """Return log-probabilities, their lengths, the loss, and which rows have finite samples only."""
-        x, lengths = batch["waveform"], batch["lengths"]
-        finite = x.isfinite().all(-1)
-        # A row with a broken sample becomes an empty one: no frames, so it reaches no statistics and no gradient.
-        x, lengths = torch.where(finite[:, None], x, 0.0), torch.where(finite, lengths, 0)
+        x, lengths, finite = self._without_broken(batch)
         log_probs, frames = self(x, lengths)
         return log_probs, frames, ctc_loss(log_probs, frames, self._encode(batch), finite), finite
 
@@ -175,17 +161,19 @@ class SpeechRecognizer(L.LightningModule):
         """Return the CTC loss per token of each utterance of a batch ``(B,)``; zero for those that are left out."""
         return self._score(batch)[2].rows
 
-    def _log_step(self, total: Tensor, loss: CTCLoss, finite: Tensor) -> Tensor | None:
+    def _note_left_out(self, batch: Batch, loss: CTCLoss, finite: Tensor) -> None:
         sums = {**PER_EPOCH, "reduce_fx": "sum", "batch_size": len(finite)}
         self.log("train_infeasible", float(len(loss.infeasible)), **sums)
-        self.log("train_nonfinite", finite.logical_not().sum().float(), **sums)
         self._seen += len(finite)
         self._used += loss.count
         self._infeasible += len(loss.infeasible)
-        if not loss.count and self.trainer.world_size == 1:
-            return None  # Lightning skips the step; ranks must stay in step and take the zero loss
-        self.log("train_loss", total, prog_bar=True, batch_size=max(1, loss.count), **PER_EPOCH)
-        return total
+        for row, (needed, there) in list(loss.infeasible.items())[:1]:
+            self._warn_once(
+                "infeasible",
+                f"the transcript of utterance {batch['id'][row]!r} needs {needed} output frames, its audio gives "
+                f"{there}; such utterances are left out of the loss and counted in train_infeasible",
+            )
+        self._note_broken(batch, finite, len(finite) - loss.count - len(loss.infeasible))
 
     def on_train_epoch_end(self) -> None:
         seen, used, infeasible = map(round, self._sum_over_ranks(self._seen, self._used, self._infeasible))
@@ -204,30 +192,6 @@ class SpeechRecognizer(L.LightningModule):
             except ValueError as error:
                 raise ValueError(f"SpeechRecognizer: transcript of utterance {utterance!r}: {error}") from error
         return targets
-
-    def _warn(self, batch: Batch, loss: CTCLoss, finite: Tensor) -> None:
-        if loss.infeasible and "infeasible" not in self._warned:
-            self._warned.add("infeasible")
-            row, (needed, there) = next(iter(loss.infeasible.items()))
-            warnings.warn(
-                f"SpeechRecognizer: the transcript of utterance {batch['id'][row]!r} needs {needed} output frames, its "
-                f"audio gives {there}; such utterances are left out of the loss and counted in train_infeasible",
-                UserWarning,
-                stacklevel=2,
-            )
-        if "nonfinite" not in self._warned and loss.count + len(loss.infeasible) < len(batch["id"]):
-            self._warned.add("nonfinite")
-            row = int(finite.logical_not().nonzero()[0])
-            warnings.warn(
-                f"SpeechRecognizer: utterance {batch['id'][row]!r} has NaN or infinite samples; such utterances are "
-                f"left out of the loss and counted in train_nonfinite",
-                UserWarning,
-                stacklevel=2,
-            )
-
-    def configure_optimizers(self) -> Any:
-        settings = {name: self.hparams[name] for name in ("lr", "weight_decay", "warmup_share")}
-        return adamw_one_cycle(self, **settings)
 
     # Evaluation
 
@@ -250,11 +214,11 @@ class SpeechRecognizer(L.LightningModule):
         self._log_result("val_wer", errors / max(1.0, words))
 
     def on_test_epoch_start(self) -> None:
-        self._counts = {self._condition(i): EditCounts() for i in range(len(self._test_loaders()))}
+        self._counts = {condition: EditCounts() for condition in self._conditions()}
         self.test_results = []
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        condition = self._condition(dataloader_idx)
+        condition = self._conditions()[dataloader_idx]
         for i, hypothesis in enumerate(self.transcribe_batch(batch)):
             reference = normalise_text(batch["text"][i])
             counts = count_edits(reference, hypothesis)
@@ -266,8 +230,7 @@ class SpeechRecognizer(L.LightningModule):
         for condition, counts in self._counts.items():
             errors, words = self._sum_over_ranks(counts.errors, counts.words)
             self._log_result(f"test_wer/{condition}", errors / max(1.0, words))
-        place = {condition: number for number, condition in enumerate(self._counts)}
-        self.test_results = sorted(all_rows(self.test_results), key=lambda row: place[row["condition"]])
+        self._gather_test_results()
 
     def _recognize(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x = batch["waveform"]
@@ -276,23 +239,6 @@ class SpeechRecognizer(L.LightningModule):
 
     def _decode(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
         return self.decoder(log_probs, lengths, self.tokenizer)
-
-    def _test_loaders(self) -> list[Any]:
-        loaders = self.trainer.test_dataloaders
-        return loaders if isinstance(loaders, list) else [loaders]
-
-    def _condition(self, index: int) -> str:
-        names = getattr(getattr(self.trainer, "datamodule", None), "test_names", None)
-        return names[index] if names else f"test_{index}"
-
-    def _sum_over_ranks(self, *values: float) -> list[float]:
-        local = torch.tensor(values, dtype=torch.float64 if self.device.type != "mps" else None, device=self.device)
-        summed: list[float] = self.trainer.strategy.reduce(local, reduce_op="sum").tolist()
-        return summed
-
-    def _log_result(self, name: str, value: float) -> None:
-        # Already the same on every rank; sync_dist says so to Lightning.
-        self.log(name, value, prog_bar=name == "val_wer", sync_dist=True, add_dataloader_idx=False, batch_size=1)
 
     # Use
 

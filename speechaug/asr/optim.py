@@ -43,8 +43,8 @@ def check_optimizer(owner: str, *, lr: float, weight_decay: float, warmup_share:
     for name, value in {"lr": lr, "warmup_share": warmup_share}.items():
         if not 0 < value < 1:
             raise ValueError(f"{owner}: {name} must be in (0, 1), got {value}")
-    if weight_decay < 0:
-        raise ValueError(f"{owner}: weight_decay must not be negative, got {weight_decay}")
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"{owner}: weight_decay must be finite and not negative, got {weight_decay}")
 
 
 def adamw_one_cycle(module: LightningModule, *, lr: float, weight_decay: float, warmup_share: float) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,22 @@ def listen(source: Input, sample_rate: int, *, array_rate: int | None, name: str
     """
     if isinstance(source, (np.ndarray, Tensor)):
         return _from_array(source, sample_rate, array_rate, name)
+    if not isinstance(source, (str, Path)) and not hasattr(source, "open"):
+        raise ValueError(f"{name}: must be an array, a tensor or a sound file, got {type(source).__name__}")
     return _from_file(source, sample_rate)
+
+
+def check_inputs(owner: str, inputs: Iterable[Input]) -> None:
+    """Refuse a single waveform or file, which would pass for a list of samples or letters.
+
+    Args:
+        owner: who was given them, for the message.
+        inputs: waveforms and files.
+
+    Raises: ValueError: if they are one.
+    """
+    if isinstance(inputs, (str, Path, np.ndarray, Tensor)):
+        raise ValueError(f"{owner}: inputs must be a list of waveforms and files, got one {type(inputs).__name__}")
 
 
 def _from_array(source: NDArray[Any] | Tensor, sample_rate: int, array_rate: int | None, name: str) -> Sound:
@@ -67,15 +83,15 @@ def _from_array(source: NDArray[Any] | Tensor, sample_rate: int, array_rate: int
     kind = str(x.dtype).removeprefix("torch.")
     if x.ndim != 1 or "float" not in kind:
         raise ValueError(f"{name}: must be floating point (T,), got {kind} {tuple(x.shape)}")
-    if array_rate is None or array_rate <= 0:
-        raise ValueError(f"{name}: sample_rate must be given with waveforms, in Hz, got {array_rate}")
-    samples: FloatArray = x.float().numpy() if isinstance(x, Tensor) else x.astype(np.float32, copy=False)
+    if not isinstance(array_rate, (int, float, np.number)) or array_rate <= 0 or array_rate % 1:
+        raise ValueError(f"{name}: sample_rate must be given with waveforms, in whole Hz, got {array_rate!r}")
+    samples: FloatArray = x.float().numpy() if isinstance(x, Tensor) else np.ascontiguousarray(x, np.float32)
     finite = np.isfinite(samples)
     if not finite.all():
         raise AudioError(f"{name}: holds non-finite samples, the first at sample {int(finite.argmin())}", "not_finite")
     duration_s = len(samples) / array_rate
     if array_rate != sample_rate and len(samples):
-        samples = audio.resample(samples[None], array_rate, sample_rate)[0]
+        samples = audio.resample(samples[None], int(array_rate), sample_rate)[0]
 
     def read(start: int, stop: int | None) -> FloatArray:
         return samples[start * sample_rate : None if stop is None else stop * sample_rate]

@@ -42,7 +42,10 @@ class Tokenizer:
     unit: str = "char"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        given: Any = self.vocabulary
+        if isinstance(given, str) or not isinstance(given, Iterable) or not all(isinstance(t, str) for t in given):
+            raise ValueError(f"Tokenizer: vocabulary must be a list of texts, got {given!r}")
+        object.__setattr__(self, "vocabulary", tuple(map(str, given)))  # NumPy's texts are another type
         if self.unit not in ("char", "word"):
             raise ValueError(f"Tokenizer: unit must be 'char' or 'word', got {self.unit!r}")
         if not self.vocabulary or len(set(self.vocabulary)) < len(self.vocabulary):

@@ -7,15 +7,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from speechaug.asr.decode import Decoder
-from speechaug.asr.sound import Input, listen
+from speechaug.asr.sound import Input, check_inputs, listen
 from speechaug.asr.windows import batch_log_probs, evaluating, windowed_log_probs
 from speechaug.audio import AudioError, FloatArray
 
@@ -54,7 +51,8 @@ def transcribe(
         errors: ``"raise"`` or ``"skip"``.
         progress: whether to show a bar.
     """
-    _check(inputs, batch_s, window_s, errors)
+    check_inputs("transcribe", inputs)
+    _check(decoder, batch_s, window_s, errors)
     rate, texts, skipped = recognizer.features.sample_rate, list[str | None](), list[str]()
     pool = _Pool(recognizer, decoder, batch_s)
     with evaluating(recognizer), _bar(progress, len(inputs) if isinstance(inputs, Sized) else None) as advance:
@@ -79,9 +77,9 @@ def transcribe(
     return texts
 
 
-def _check(inputs: Iterable[Input], batch_s: float, window_s: float, errors: str) -> None:
-    if isinstance(inputs, (str, Path, np.ndarray, Tensor)):
-        raise ValueError(f"transcribe: inputs must be a list of waveforms and files, got one {type(inputs).__name__}")
+def _check(decoder: Decoder, batch_s: float, window_s: float, errors: str) -> None:
+    if not callable(decoder):
+        raise ValueError(f"transcribe: decoder must be a function such as asr.greedy, got {decoder!r}")
     if not batch_s > 0:
         raise ValueError(f"transcribe: batch_s must be positive, got {batch_s}")
     if not window_s >= 1:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from speechaug.data.manifest import ALIASES, Utterance, columns
+from speechaug.data.manifest import ALIASES, Utterance, as_text, columns
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,12 @@ def _strings(dataset: Any, column: str) -> list[str]:
     names = getattr(dataset.features[column], "names", None)
     values = dataset.select_columns([column])[:][column]
     if names is None:
-        return ["" if value is None else str(value) for value in values]
+        return [as_text(value, f"read_hugging_face: column {column!r}") for value in values]
     return ["" if value is None or value < 0 else names[value] for value in values]
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
 
 
 def _sounds(dataset: Any, column: str) -> list[str | Row]:
@@ -113,5 +118,5 @@ def _sounds(dataset: Any, column: str) -> list[str | Row]:
         absent = table[f"{column}.bytes"].is_null().to_pylist()
         for path, no_bytes in zip(table[f"{column}.path"].to_pylist(), absent, strict=True):
             row = Row(encoded, column, len(sounds), path or "")
-            sounds.append(path if no_bytes and path else row)
+            sounds.append(_absolute(path) if no_bytes and path else row)
     return sounds

@@ -7,7 +7,7 @@ import re
 import warnings
 from pathlib import Path
 
-from speechaug.data.manifest import Utterance, shorten
+from speechaug.data.manifest import Utterance, numbered_lines, shorten
 
 
 def read_kaldi(folder: Path) -> list[Utterance]:
@@ -53,15 +53,9 @@ def _read(path: Path) -> dict[str, str]:
     """Read lines of a key and a value; an absent file holds none."""
     if not path.exists():
         return {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
     pairs: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        key, _, value = line.strip().replace("\t", " ").partition(" ")
+    for number, line in numbered_lines(path):
+        key, _, value = line.replace("\t", " ").partition(" ")
         if key in pairs:
             raise ValueError(f"{path}:{number}: ids must be unique, got {key!r} again")
         pairs[key] = value.strip()

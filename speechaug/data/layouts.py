@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from speechaug.data.manifest import Utterance, shorten
+from speechaug.data.manifest import Utterance, numbered_lines, shorten
 from speechaug.data.patterns import SOUNDS
 
 LISTS = ("validation_list.txt", "testing_list.txt")
@@ -37,7 +37,7 @@ def read_librispeech(folder: Path, names: Sequence[str]) -> list[Utterance]:
     utterances = []
     for name in names:
         if name.endswith(".trans.txt"):
-            for number, line in _lines(folder / name):
+            for number, line in numbered_lines(folder / name):
                 said, _, text = line.partition(" ")
                 if said.count("-") != 2:
                     raise ValueError(f"{folder / name}:{number}: must begin with speaker-chapter-number, got {said!r}")
@@ -53,7 +53,8 @@ def read_speech_commands(folder: Path, names: Sequence[str]) -> list[Utterance]:
 
     ``yes/0a7c2a8d_nohash_1.wav`` is the word ``yes``, said by ``0a7c2a8d`` for the second time. What stands in
     ``validation_list.txt`` and ``testing_list.txt`` is not for training and left out: those files are sources of their
-    own. ``_background_noise_`` is left out, and good as a bank of noise.
+    own. Recordings may have been converted to another format. ``_background_noise_`` is left out, and good as a bank of
+    noise.
 
     Args:
         folder: that holds the folders of the words.
@@ -61,11 +62,11 @@ def read_speech_commands(folder: Path, names: Sequence[str]) -> list[Utterance]:
 
     Source: Warden, "Speech Commands: a dataset for limited-vocabulary speech recognition", arXiv:1804.03209, 2018.
     """
-    held_out = {line for name in LISTS if name in names for _, line in _lines(folder / name)}
+    held_out = {_stem(line) for name in LISTS if name in names for _, line in numbered_lines(folder / name)}
     utterances, strangers = [], []
     for name in names:
         found = _command(folder, name)
-        if found is not None and name not in held_out:
+        if found is not None and found.id not in held_out:
             utterances.append(found)
         elif found is None and name.lower().endswith(SOUNDS) and not name.startswith(f"{_BACKGROUND}/"):
             strangers.append(name)
@@ -83,8 +84,8 @@ def read_command_list(path: Path) -> list[Utterance]:
         ValueError: for a line that does not name a recording.
     """
     utterances = []
-    for number, line in _lines(path):
-        found = _command(path.parent, line)
+    for number, line in numbered_lines(path):
+        found = _command(path.parent, _as_converted(path.parent, line))
         if found is None:
             raise ValueError(f"{path}:{number}: must be {{label}}/{{speaker}}_nohash_{{n}}.wav, got {line!r}")
         utterances.append(found)
@@ -95,16 +96,17 @@ def _command(folder: Path, name: str) -> Utterance | None:
     found = _COMMAND.fullmatch(name)
     if found is None or found["text"] == _BACKGROUND:
         return None
-    stem = name.split(".", maxsplit=1)[0]
-    return Utterance(stem, str(folder / name), found["text"], speaker=found["speaker"], take=found["take"])
+    return Utterance(_stem(name), str(folder / name), found["text"], speaker=found["speaker"], take=found["take"])
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
-    return ((number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip())
+def _stem(name: str) -> str:
+    return name.split(".", maxsplit=1)[0]
+
+
+def _as_converted(folder: Path, name: str) -> str:
+    """Return the name under which a recording is there; its own, if it is not."""
+    names = (name, *(_stem(name) + ending for ending in SOUNDS))
+    return next((other for other in names if (folder / other).exists()), name)
 
 
 def _name_strangers(folder: Path, names: Sequence[str], problem: str) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 from uuid import uuid4
 
-from speechaug._open import Openable
+from speechaug._open import AudioSource
 
 TABLES = (".jsonl", ".json", ".csv", ".tsv")
 """Endings of the files that :func:`read_table` reads."""
@@ -28,6 +29,7 @@ ALIASES = {
 _COMMON_VOICE = ("client_id", "path", "sentence")
 _FIELDS = ("id", "text", "speaker", "take")
 _SHOWN = 10
+_QUOTES = 'a cell that holds a quotation mark is put in quotes, with "" for the mark; or write JSONL'
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,30 @@ class Utterance:
         duration: its length in seconds; None means to the end of the file.
         take: which repetition of the same text by the same speaker this is.
 
+    Raises:
+        ValueError: if offset or duration are no such times.
+
     Example:
         >>> Utterance(id="0_theo_3", audio="0_theo_3.wav", text="0", speaker="theo", take="3").speaker
         'theo'
     """
 
     id: str
-    audio: str | Openable
+    audio: AudioSource
     text: str
     speaker: str = ""
     offset: float = 0.0
     duration: float | None = None
     take: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a part that lies nowhere."""
+        # Written so that NaN is refused, too.
+        if not 0 <= self.offset < math.inf or not (self.duration is None or 0 < self.duration < math.inf):
+            raise ValueError(
+                f"Utterance: offset must be >= 0 and duration > 0 or None, got {self.offset!r} and {self.duration!r} "
+                f"for {self.id!r}"
+            )
 
 
 def read_table(path: Path) -> list[Utterance]:
@@ -77,7 +91,7 @@ def read_table(path: Path) -> list[Utterance]:
     try:
         return [_utterance(row, where, folder) for where, row, folder in _rows(path)]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise not_utf8(path, error) from error
 
 
 def columns(found: Iterable[str], where: object) -> dict[str, str]:
@@ -149,6 +163,43 @@ def shorten(names: Sequence[str], separator: str = ", ") -> str:
     return separator.join(names[:_SHOWN]) + more
 
 
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file that are not blank, stripped, with their numbers.
+
+    Args:
+        path: of the file, with or without the mark that Windows puts first.
+
+    Raises:
+        ValueError: if it is not UTF-8.
+    """
+    try:
+        # Not splitlines: a transcript may hold other separators, such as U+2028.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, error) from error
+    return ((number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def not_utf8(path: Path, error: UnicodeDecodeError) -> ValueError:
+    """Return the error that names a file in another encoding."""
+    return ValueError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})")
+
+
+def as_text(value: Any, where: object) -> str:
+    """Return a value of a table as text: numbers are welcome, because the transcript of a digit may well be 0.
+
+    Args:
+        value: text, a number, or None for nothing.
+        where: for messages.
+
+    Raises:
+        ValueError: for a list or an object, whose notation is nobody's transcript.
+    """
+    if isinstance(value, (list, dict)):
+        raise ValueError(f"{where}: must be text or a number, got {value!r:.80}")
+    return "" if value is None else str(value)
+
+
 def natural(text: str) -> list[tuple[int, int, str]]:
     """Sort key under which take 10 comes after take 9."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
@@ -173,17 +224,31 @@ def _table_rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[str,
     file.seek(0)
     common_voice = set(_COMMON_VOICE) <= set(header.strip().split("\t"))
     # Common Voice quotes nothing: a sentence that begins with a quotation mark would swallow the lines after it.
-    table = csv.DictReader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE if common_voice else csv.QUOTE_MINIMAL)
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if common_voice else csv.QUOTE_MINIMAL
+    table = csv.DictReader(file, delimiter=delimiter, quoting=quoting, strict=True)
+    folder = path.parent / "clips" if common_voice else path.parent
+    try:
+        for row in _cells(path, table, "tabs" if delimiter == "\t" else "commas"):
+            yield f"{path}:{table.line_num}", row, folder
+    except csv.Error as error:
+        raise ValueError(f"{path}:{table.line_num}: is malformed ({error}); {_QUOTES}") from error
+
+
+def _cells(path: Path, table: csv.DictReader[str], between: str) -> Iterator[dict[str, Any]]:
     found = list(table.fieldnames or ())
     chosen = columns(found, path)
     missing = [name for name in ("audio", "text") if name not in chosen]
     if missing:
-        raise ValueError(f"{path}: columns {missing} are missing, found {found}")
-    folder = path.parent / "clips" if common_voice else path.parent
+        raise ValueError(f"{path}: columns {missing} are missing, found {found} between {between}")
+    if len(set(found)) < len(found):
+        raise ValueError(f"{path}: columns must have different names, got {found}")
     for row in table:
+        broken = next((cell for cell in row.values() if isinstance(cell, str) and "\n" in cell), None)
+        if broken is not None:  # a quotation mark that is not closed swallows the lines after it
+            raise ValueError(f"{path}:{table.line_num}: has a line break within a cell, got {broken!r:.80}; {_QUOTES}")
         if None in row:  # an unquoted comma in the transcript would cut it short
             raise ValueError(f"{path}:{table.line_num}: has more values than columns, got {row[None]} too many")
-        yield f"{path}:{table.line_num}", _renamed(row, chosen), folder
+        yield _renamed(row, chosen)
 
 
 def _renamed(row: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
@@ -194,15 +259,14 @@ def _json_row(line: str, where: str) -> Mapping[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: is not JSON ({error})") from error
+        raise ValueError(f"{where}: is not JSON, one object on each line ({error})") from error
     if not isinstance(row, dict):
-        raise ValueError(f"{where}: must be an object, got {line.strip()[:80]}")
+        raise ValueError(f"{where}: must be one object on each line, got {line.strip()[:80]}")
     return row
 
 
 def _utterance(row: Mapping[str, Any], where: str, folder: Path) -> Utterance:
-    # Numbers are welcome: the transcript of a digit may well be 0.
-    cells = {name: "" if row.get(name) is None else str(row[name]) for name in ("audio", *_FIELDS)}
+    cells = {name: as_text(row.get(name), f"{where}: {name}") for name in ("audio", *_FIELDS)}
     if not cells["audio"]:
         raise ValueError(f"{where}: audio must be a path, got {dict(row)}")
     try:
@@ -210,17 +274,18 @@ def _utterance(row: Mapping[str, Any], where: str, folder: Path) -> Utterance:
         duration = None if row.get("duration") in (None, "") else float(row["duration"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: offset and duration must be seconds ({error})") from error
-    if not offset >= 0 or not (duration is None or duration > 0):
-        raise ValueError(f"{where}: offset must be >= 0 and duration > 0, got {offset} and {duration}")
     cells["id"] = cells["id"] or Path(cells["audio"]).with_suffix("").as_posix()
     cells["audio"] = os.path.normpath(folder / cells["audio"])
-    return Utterance(**cells, offset=offset, duration=duration)
+    try:
+        return Utterance(**cells, offset=offset, duration=duration)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _row(utterance: Utterance, folder: Path) -> dict[str, Any]:
-    if not isinstance(utterance.audio, str):
+    if not isinstance(utterance.audio, (str, Path)):
         raise ValueError(f"write_manifest: audio must be a path, got {utterance.audio} for {utterance.id!r}")
-    path = os.path.abspath(utterance.audio)
+    path = os.path.abspath(utterance.audio)  # of a piece of a file, too
     with contextlib.suppress(ValueError):  # another drive: no relative path exists
         path = Path(os.path.relpath(path, folder)).as_posix()
     row = {"id": utterance.id, "audio": path, "text": utterance.text}

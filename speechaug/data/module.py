@@ -88,7 +88,8 @@ class SpeechDataModule(NativeDataModule):
         pin_memory: whether batches are page-locked; only where there is CUDA.
         persistent_workers: whether the workers of training and validation outlive an epoch.
         prefetch_factor: batches each worker prepares ahead.
-        transport: ``int16`` or ``float32``: what batches are until they are on the device.
+        transport: ``int16`` or ``float32``: what batches are until they are on the device. ``float32`` keeps more than
+            16 bits, but precision ``bf16-true`` rounds it to 8 before anything can be done about it.
         seed: of strings, order and augmentation.
         cache_mb: room for decoded audio, in MB; what does not fit is read from its file each time.
 
@@ -449,7 +450,10 @@ def _check_transcripts(sides: dict[str, list[Utterance]]) -> None:
     for side, utterances in sides.items():
         mute = [utterance.id for utterance in utterances if not utterance.text.strip()]
         if mute:
-            raise ValueError(f"{side}: {len(mute)} of {len(utterances)} utterances have no transcript: {shorten(mute)}")
+            raise ValueError(
+                f"{side}: {len(mute)} of {len(utterances)} utterances have no transcript: {shorten(mute)}; "
+                "write one, or pass those that have one: [u for u in read_manifest(...) if u.text]"
+            )
 
 
 def _to_float(batch: Batch) -> Batch:

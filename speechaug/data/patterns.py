@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +57,31 @@ def read_pattern(folder: Path, pattern: str) -> list[Utterance]:
 def visible_files(folder: Path) -> list[str]:
     """List the files below a folder by their sorted paths within it, without hidden ones.
 
+    Links to folders are followed, but not back to a folder that they lie in.
+
     Args:
         folder: where to look.
 
     Raises:
         ValueError: if there is none.
     """
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    names = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+    names = list(_visible(folder, "", ()))
     if not names:
         raise ValueError(f"{folder}: the folder is empty")
     return names
+
+
+def _visible(folder: str | Path, before: str, above: tuple[str, ...]) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    with os.scandir(folder) as found:
+        entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir():
+            yield from _visible(entry.path, f"{before}{entry.name}/", (*above, real))
+        elif entry.is_file() or entry.is_symlink():  # one that leads nowhere is named when it is opened
+            yield before + entry.name
 
 
 def _compile(pattern: str) -> tuple[re.Pattern[str], str]:

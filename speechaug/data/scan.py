@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -146,14 +147,14 @@ def _attempt(work: Callable[[T], R], items: Sequence[T]) -> list[R | ValueError 
 def _finding(utterance: Utterance, error: Exception) -> Finding:
     kind = error.kind if isinstance(error, AudioError) else "unreadable"
     # What shares its file with others is named by its id as well.
-    text = str(error) if _name(utterance) == utterance.audio else f"{utterance.id}: {error}"
+    text = str(error) if _name(utterance) == str(utterance.audio) else f"{utterance.id}: {error}"
     return Finding("missing" if isinstance(error, FileNotFoundError) else kind, text)
 
 
 def _name(utterance: Utterance) -> str:
     """Return the path of a file that is all the utterance's own, otherwise the utterance's id."""
-    path = utterance.audio
-    return path if isinstance(path, str) and not is_piece(path) and utterance.offset == 0 else utterance.id
+    own = isinstance(utterance.audio, (str, Path)) and not is_piece(str(utterance.audio)) and utterance.offset == 0
+    return str(utterance.audio) if own else utterance.id
 
 
 def _with_rate(recording: Recording) -> str:

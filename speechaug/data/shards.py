@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from speechaug._open import piece
-from speechaug.data.manifest import ALIASES, Utterance, columns, shorten
+from speechaug.data.manifest import ALIASES, Utterance, as_text, columns, shorten
 from speechaug.data.patterns import SOUNDS
 
-COMPRESSED = re.compile(r".*\.(tar\.\w+|tgz|tbz2|txz|tzst)", re.IGNORECASE)
+COMPRESSED = re.compile(r".*\.(tar\.(gz|bz2|xz|zst|lz4)|tgz|tbz2|txz|tzst)", re.IGNORECASE)
 """Names of tars that cannot be read from the middle."""
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -82,7 +82,7 @@ def _read_shard(path: Path) -> list[Utterance]:
         for member in _members(tar, path):
             folder, _, name = member.name.removeprefix("./").rpartition("/")
             stem, dot, ending = name.partition(".")
-            if member.isfile() and stem and dot:
+            if not member.isdir() and stem and dot:
                 key = f"{folder}/{stem}" if folder else stem
                 _collect(samples.setdefault(key, {}), f".{ending.lower()}", tar, member, f"{path}: {key}")
     silent = [name for name, sample in samples.items() if "audio" not in sample]
@@ -93,7 +93,11 @@ def _read_shard(path: Path) -> list[Utterance]:
 
 def _collect(sample: dict[str, Any], ending: str, tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> None:
     """Keep what a member is good for: the place of a sound, the contents of a transcript."""
+    if not member.isfile():
+        return  # a link; without a sound of its own the sample is named
     if ending.endswith(SOUNDS):
+        if member.issparse():
+            raise ValueError(f"{where}: must not be stored with holes, as tar -S does, got {member.name!r}")
         if "audio" in sample:
             raise ValueError(f"{where}: must have one sound, got {member.name!r} as well")
         sample["audio"] = piece(str(tar.name), member.offset_data, member.size)
@@ -143,6 +147,6 @@ def _utterance(path: Path, name: str, sample: Mapping[str, Any]) -> Utterance:
     if not isinstance(row, dict):
         raise ValueError(f"{where}: its .json must be an object, got {row!r:.80}")
     chosen = columns(set(row) - {"audio", *ALIASES["audio"]}, where)
-    text, speaker = (str(row[chosen[field]]) if field in chosen else None for field in ("text", "speaker"))
-    said = next((value for value in (words, text, label) if value is not None), "")
-    return Utterance(f"{path.stem}/{name}", sample["audio"], said.strip(), speaker=speaker or "")
+    text, speaker = (as_text(row.get(chosen.get(field)), f"{where}: {field}") for field in ("text", "speaker"))
+    said = next((value for value in (words, text or None, label) if value is not None), "")
+    return Utterance(f"{path.stem}/{name}", sample["audio"], said.strip(), speaker=speaker)

@@ -33,7 +33,7 @@ def _shards(folder: Path, names: list[str]) -> list[Utterance]:
     return read_shards([folder / name for name in names if _TAR.fullmatch(name)])
 
 
-_TAR = re.compile(r"[^/]+\.(tar|tar\.\w+|tgz|tbz2|txz|tzst)")
+_TAR = re.compile(rf"(?!.*/)({COMPRESSED.pattern}|.*\.tar)", re.IGNORECASE)
 _LAYOUTS = (
     _Layout("wav.scp (Kaldi)", re.compile(r"wav\.scp"), lambda folder, _: read_kaldi(folder)),
     _Layout("*.tar (WebDataset)", _TAR, _shards),
@@ -166,9 +166,11 @@ def _from_layout(folder: Path) -> list[Utterance]:
     found = [layout for layout in _LAYOUTS if any(layout.mark.fullmatch(name) for name in names)]
     if not found:
         looked_for = ", ".join(layout.looks_for for layout in _LAYOUTS)
+        tables = [name for name in names if name.lower().endswith(TABLES)]
+        example = f"a table there is {tables[0]!r}" if tables else f"a file there is {names[0]!r}"
         raise ValueError(
-            f"{folder}: no known layout, looked for {looked_for}; any other folder needs a pattern, such as "
-            f"'{{text}}_{{take}}.wav', or '{{text}}/{{take}}.wav' for classes; a file there is {names[0]!r}"
+            f"{folder}: no known layout, looked for {looked_for}; a table is named itself, and any other folder needs "
+            f"a pattern, such as '{{text}}_{{take}}.wav', or '{{text}}/{{take}}.wav' for classes; {example}"
         )
     if len(found) > 1:
         several = " and ".join(layout.looks_for for layout in found)

@@ -75,7 +75,8 @@ class AugmentingCollator:
         sample_rate: of the audio, in Hz.
         seed: of the draws.
         audio_key: where a row has its samples: ``(T,)`` or ``(C, T)``, floating; or a dictionary of them as ``array``
-            and their ``sampling_rate``, the form of Hugging Face datasets. They come back as a NumPy array.
+            and their ``sampling_rate``; or what Hugging Face datasets decode an ``Audio`` column to, which becomes such
+            a dictionary. The samples come back as a NumPy array.
         id_key: where it has its id.
 
     Raises:
@@ -120,6 +121,8 @@ class AugmentingCollator:
         audio = row[self.audio_key]
         rest = {key: value for key, value in row.items() if key != EPOCH}
         rng = Rng.from_ids(seed=self.seed, epoch=row[EPOCH], ids=[row[self.id_key]])
+        if hasattr(audio, "get_all_samples"):  # how datasets hands out an Audio column, decoded by torchcodec
+            audio = {key: audio[key] for key in ("array", "sampling_rate")}
         if not isinstance(audio, Mapping):
             return {**rest, self.audio_key: self._apply(audio, rng)}
         if audio["sampling_rate"] != self.sample_rate:
