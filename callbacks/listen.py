@@ -23,6 +23,7 @@ from speechaug.data.leak import banks_of
 Floats = NDArray[np.float32]
 
 _UNSAFE = re.compile(r"[^\w.-]+")
+_KEY = re.compile(r"\bkey=\d+(, )?")  # which noise is made: a number that tells nobody anything
 
 
 class Kept(NamedTuple):
@@ -79,7 +80,7 @@ class Listen(Callback):
 
     They go to every logger that takes sounds and pictures, TensorBoard and W&B, under ``listen/<row>_<id>/``. Without
     such a logger, or with ``folder``, they are files: WAV, PNG and text in a folder for each utterance. One process
-    does this, without touching the model; an occasion costs about a fifth of a second per row.
+    does this, without touching the model; a picture takes about 0.3 s of a CPU core.
 
     Args:
         rows: how many utterances.
@@ -195,7 +196,8 @@ class Listen(Callback):
         clips = {
             h: name for bank in banks_of(augmenter.policy) for h, name in zip(bank.hashes, bank.names, strict=True)
         }
-        words = [re.sub(r"\w+", lambda word: clips.get(word[0], word[0]), line) for line in str(draws).splitlines()]
+        said = _KEY.sub("", str(draws)).splitlines()
+        words = [re.sub(r"\w+", lambda word: clips.get(word[0], word[0]), line) for line in said]
         longest = None if rate is None else round(self.seconds * rate)
         kind = place.replace("waveform", "sound").replace("spectrogram", "features")
         return [

@@ -289,7 +289,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[SpeechRecognizer,
     data = Tones(_tone_batches(16, 8, seed=1), _tone_batches(2, 8, seed=2))
     recognizer = _recognizer()
     trainer = _trainer(
-        tmp_path_factory.mktemp("tones"), max_epochs=15, check_val_every_n_epoch=5, enable_checkpointing=True
+        tmp_path_factory.mktemp("tones"), max_epochs=10, check_val_every_n_epoch=5, enable_checkpointing=True
     )
     trainer.fit(recognizer, datamodule=data)
     return recognizer, trainer, data

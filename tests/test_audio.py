@@ -293,7 +293,9 @@ def test_a_header_that_claims_what_no_memory_holds(tmp_path: Path) -> None:
     content[place + 8 : place + 12] = b"\x7f\xff\xff\xff"  # number of frames, of 576 samples each
     path.write_bytes(content)
     for look in (audio.info, audio.read):
-        with pytest.raises(audio.AudioError, match=r"corrupt\.mp3: claims \d+ samples in \d+ bytes, its header is corrupt"):
+        with pytest.raises(
+            audio.AudioError, match=r"corrupt\.mp3: claims \d+ samples in \d+ bytes, its header is corrupt"
+        ):
             look(path)
 
 

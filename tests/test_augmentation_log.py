@@ -231,11 +231,3 @@ def test_tensorboard(tree, tmp_path):
     events.Reload()
     assert [event.step for event in events.Scalars("augment/OneOf/AddNoise_share")] == [1, 3, 5]
     assert all(event.value > 0 for event in events.Scalars("augment_share"))
-
-
-@pytest.mark.gpu
-def test_events_on_cuda(tmp_path, tree):
-    fit(tree, tmp_path, [AugmentationLog()], accelerator="gpu", devices=1)
-    times, shares = logged(tmp_path, "augment_ms"), logged(tmp_path, "augment_share")
-    assert all(value > 0 for value in times.values())
-    assert all(0 < value < 1 for value in shares.values())

@@ -161,6 +161,16 @@ def test_hugging_face_paths_are_plain_files(hf: Any, tmp_path: Path) -> None:
     assert read_manifest(strings) == [first]
 
 
+def test_hugging_face_relative_paths_stay_where_they_were(
+    hf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audio.write(tmp_path / "a.wav", samples(1), RATE)
+    monkeypatch.chdir(tmp_path)
+    names = ["a.wav", "https://host/a.wav"]
+    found = read_manifest(hf.Dataset.from_dict({"file": names, "text": ["x", "y"]}).cast_column("file", hf.Audio()))
+    assert [u.audio for u in found] == [str(tmp_path / "a.wav"), "https://host/a.wav"]
+
+
 def test_hugging_face_text_columns(hf: Any) -> None:
     two = table(hf, sentence=list("abcd"), transcription=list("efgh"), english_transcription=list("ijkl"))
     with pytest.raises(ValueError, match=r"columns \['sentence', 'transcription'\] could each be the text"):
@@ -169,6 +179,8 @@ def test_hugging_face_text_columns(hf: Any) -> None:
         read_hugging_face(table(hf), text="words")
     with pytest.raises(ValueError, match=r"text must be a column, looked for text, sentence, .*label in"):
         read_manifest(table(hf, intent=list("abcd")))
+    with pytest.raises(ValueError, match=r"column 'text': must be text or a number, got \['a', 'b'\]"):
+        read_manifest(table(hf, text=[["a", "b"]] * 4))
     one = two.remove_columns("sentence")
     assert [u.text for u in read_manifest(one)] == list("efgh")
     assert [u.text for u in read_hugging_face(one, text="english_transcription")] == list("ijkl")

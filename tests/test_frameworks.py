@@ -383,6 +383,25 @@ def test_forms_of_audio():
     np.testing.assert_allclose(collate([as_list])[0]["audio"], expected, rtol=1e-4, atol=1e-6)
 
 
+class Decoder:
+    """What datasets makes of an Audio column: subscripted by two names, but no mapping."""
+
+    def __init__(self, wave):
+        self.get_all_samples = lambda: wave
+
+    def __getitem__(self, key):
+        return {"array": self.get_all_samples(), "sampling_rate": RATE}[key]
+
+
+def test_an_audio_column_decoded_by_torchcodec():
+    _, collate = rows_and_collator()
+    row = {"audio": Decoder(waves()["utt-0"]), "id": "utt-0"}
+    after, clean = collate([{**row, "epoch": 2}, row])
+    assert np.array_equal(after["audio"]["array"], augmented("utt-0", 2).numpy())
+    assert after["audio"]["sampling_rate"] == clean["audio"]["sampling_rate"] == RATE
+    assert clean is row
+
+
 def test_mistakes_are_named():
     rows, collate = rows_and_collator()
     with pytest.raises(ValueError, match=r"row must have the key 'audio', got \['epoch', 'id'\]"):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import lightning.pytorch as pl
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 import speechaug as sa
+from speechaug.callbacks import Augment, AugmentationLog, SpectrogramAugment
 from speechaug.testing import _assert_close, _batch, _call, _draws, example, policy_example
 
 pytestmark = pytest.mark.gpu
@@ -26,3 +31,64 @@ def test_cuda_gives_what_the_cpu_gives_without_a_host_read(transform):
         torch.cuda.set_sync_debug_mode("default")
     assert torch.equal(y_lengths.cpu(), expected_lengths)
     _assert_close(y.cpu(), expected, "CUDA and CPU", factor=10.0)
+
+
+WORDS = ["la", "mi"]
+RATE = 8_000
+
+
+class Kept(pl.Callback):
+    """Keeps the figures of the steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.figures: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.figures.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+
+def _batches() -> DataLoader[Any]:
+    """Four batches in memory, of tones: no file is read."""
+    times = torch.arange(RATE) / RATE
+    waves = [torch.sin(2 * torch.pi * hz * times) * 0.1 for hz in (400.0, 900.0)]
+    batches = []
+    for number in range(4):
+        rows = {"waveform": torch.stack(waves), "lengths": torch.tensor([RATE, RATE - 800])}
+        rows["waveform"][1, RATE - 800 :] = 0
+        batches.append(rows | {"text": WORDS, "id": [f"{word}-{number}" for word in WORDS], "speaker": ["", ""]})
+    return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.global_rng
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true", "bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("architecture", ["quartznet", "conformer"])
+def test_training_on_the_device(precision, architecture):
+    torch.manual_seed(0)
+    recognizer = sa.SpeechRecognizer(WORDS, "word", size="xs", sample_rate=RATE, architecture=architecture)
+    before = recognizer.model.head.weight.detach().clone()
+    kept = Kept()
+    policy = sa.Compose([sa.Speed(factor=(0.8, 1.25)), sa.AddColoredNoise(snr_db=(5.0, 20.0)), sa.Gain()])
+    trainer = pl.Trainer(
+        max_steps=4,
+        accelerator="gpu",
+        devices=1,
+        precision=precision,
+        log_every_n_steps=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[
+            Augment(policy, sample_rate=RATE),
+            SpectrogramAugment(sa.presets.specaugment("small")),
+            AugmentationLog(),
+            kept,
+        ],
+    )
+    trainer.fit(recognizer, _batches())
+    after = recognizer.model.head.weight.detach().cpu()
+    assert after.isfinite().all()
+    assert not torch.equal(after.float(), before.float())
+    assert kept.figures[-1]["augment_ms"] > 0
+    assert 0 < kept.figures[-1]["augment_share"] < 1

@@ -119,6 +119,18 @@ def test_classes_by_pattern(tmp_path: Path) -> None:
     ]
 
 
+def test_speech_commands_converted_to_another_format(tmp_path: Path) -> None:
+    """The lists still say .wav: what is held out stays held out."""
+    root = commands(tmp_path)
+    before = {name: read_manifest(root / name) for name in (".", "validation_list.txt", "testing_list.txt")}
+    for path in root.rglob("*_nohash_*.wav"):
+        path.rename(path.with_suffix(".flac"))
+    for name, expected in before.items():
+        found = read_manifest(root / name)
+        assert [u.id for u in found] == [u.id for u in expected]
+        assert all(Path(str(u.audio)).suffix == ".flac" and Path(str(u.audio)).exists() for u in found)
+
+
 # Kaldi
 
 
@@ -173,6 +185,16 @@ def test_kaldi_directories_that_are_refused(tmp_path: Path, files: dict[str, str
         read_manifest(kaldi(tmp_path, **files))
 
 
+def test_kaldi_files_from_windows_and_odd_separators(tmp_path: Path) -> None:
+    folder = kaldi(tmp_path, text="r1 one\u2028two\nr2 \x85three\n", utt2spk="r1 ann\nr2 ben\n")
+    expected = read_manifest(folder)
+    assert [u.text for u in expected] == ["one\u2028two", "three"]
+    for name in ("wav.scp", "text", "utt2spk"):
+        lines = (folder / name).read_text("utf-8")
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + lines.replace("\n", "\r\n").encode())
+    assert read_manifest(folder) == expected
+
+
 def test_kaldi_transcripts_of_nothing_are_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="2 transcripts have no utterance: r3, r4"):
         read_manifest(kaldi(tmp_path, text="r1 x\nr2 y\nr3 z\nr4 z\n"))
@@ -225,6 +247,27 @@ def test_a_folder_of_which_nothing_is_known(tmp_path: Path) -> None:
         read_manifest(tmp_path)
     for word in ("wav.scp", "*.tar", "*.trans.txt", "_nohash_", "'{text}/{take}.wav' for classes", "'yes/ann.wav'"):
         assert word in str(caught.value)
+
+
+def test_a_folder_of_tables_names_one(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("audio\ttext\n")
+    with pytest.raises(ValueError, match=r"a table is named itself, .*; a table there is 'train\.tsv'$"):
+        read_manifest(tmp_path)
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    """Speakers on another disk are found; links that lead back or nowhere do no harm."""
+    root = librispeech(tmp_path / "disk" / "dev-clean")
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for speaker in ("84", "174"):
+        (linked / speaker).symlink_to(root / speaker)
+    (linked / "back").symlink_to(linked)
+    (root / "84" / "round").symlink_to(linked)
+    (linked / "none.flac").symlink_to(tmp_path / "absent.flac")
+    with pytest.warns(UserWarning, match=r"1 files have no transcript .*: none\.flac"):
+        found = read_manifest(linked)
+    assert [(u.id, u.text) for u in found] == [(u.id, u.text) for u in read_manifest(root)]
 
 
 def test_a_folder_of_two_layouts(tmp_path: Path) -> None:

@@ -91,14 +91,6 @@ def test_16_mixed_is_bf16_mixed_on_a_cpu(in_float32: dict[str, list[float]], fol
     assert run.precision == "bf16-mixed"
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["32-true", "bf16-true", "bf16-mixed", "16-mixed"])
-def test_precisions_on_the_device(
-    precision: str, in_float32: dict[str, list[float]], folder: Path, tmp_path: Path
-) -> None:
-    check_training(precision, "quartznet", in_float32["quartznet"], folder, tmp_path, accelerator="gpu", devices=1)
-
-
 # Transport
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,53 @@ def test_names_in_tars(tmp_path: Path) -> None:
     assert all(audio.info(u.audio).frames == 800 for u in found)
 
 
+def test_upper_case_endings_and_files_beside_shards(tmp_path: Path) -> None:
+    shard(tmp_path / "a.tar", {"u.wav": encoded(samples(0))})
+    shard(tmp_path / "B.TAR", {"u.wav": encoded(samples(1))})
+    (tmp_path / "a.tar.idx").write_text("512 8044")
+    assert [u.id for u in read_manifest(tmp_path)] == ["B/u", "a/u"]
+
+
+def test_tars_of_the_command_line(tmp_path: Path) -> None:
+    """What tar writes: ./ before names, folders, long names, links, owners; in both of its formats."""
+    name = "x" * 140
+    for stem in ("u1", name):
+        (tmp_path / "in" / "a b").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / "a b" / f"{stem}.wav").write_bytes(encoded(samples(0)))
+        (tmp_path / "in" / "a b" / f"{stem}.json").write_text('{"text": "ö"}')
+    (tmp_path / "in" / "again.wav").hardlink_to(tmp_path / "in" / "a b" / "u1.wav")
+    (tmp_path / "in" / "soft.wav").symlink_to("a b/u1.wav")
+    for kind in ("gnu", "posix"):
+        path = tmp_path / f"{kind}.tar"
+        subprocess.run(["tar", f"--format={kind}", "--sort=name", "-cf", path, "-C", tmp_path / "in", "."], check=True)
+        with pytest.warns(UserWarning, match=r"2 samples have no sound and are left out: again, soft"):
+            found = read_manifest(path)
+        assert [(u.id, u.text) for u in found] == [(f"{kind}/a b/u1", "ö"), (f"{kind}/a b/{name}", "ö")]
+        for said in found:
+            np.testing.assert_array_equal(audio.read(said.audio)[0][0], samples(0))
+
+
+def test_a_sound_stored_with_holes_is_refused(tmp_path: Path) -> None:
+    content = encoded(np.zeros(2**18, np.float32))
+    with (tmp_path / "u.wav").open("wb") as file:
+        file.write(content[:44])
+        file.truncate(len(content))
+    subprocess.run(["tar", "-S", "-cf", tmp_path / "t.tar", "-C", tmp_path, "u.wav"], check=True)
+    with tarfile.open(tmp_path / "t.tar") as tar:
+        if not tar.getmember("u.wav").issparse():
+            pytest.skip("this file system keeps no holes")
+    with pytest.raises(ValueError, match=r"t\.tar: must not be written by tar -S, .* got 'u\.wav'"):
+        read_manifest(tmp_path / "t.tar")
+
+
+def test_a_transcript_of_null_is_none(tmp_path: Path) -> None:
+    sound = encoded(samples(0))
+    rows = {"u1": b'{"text": null, "speaker": null}', "u2": b'{"text": 7, "speaker": 3}', "u3": b'{"text": ""}'}
+    members = {f"{name}.{ending}": x for name, row in rows.items() for ending, x in (("wav", sound), ("json", row))}
+    found = read_manifest(shard(tmp_path / "t.tar", {**members, "u3.cls": b"5"}))
+    assert [(u.text, u.speaker) for u in found] == [("", ""), ("7", "3"), ("5", "")]
+
+
 def test_samples_without_sound_are_told(tmp_path: Path) -> None:
     path = shard(tmp_path / "t.tar", {"u1.txt": b"one", "u2.wav": encoded(samples(0)), "u3.json": b"{}"})
     with pytest.warns(UserWarning, match=r"t\.tar: 2 samples have no sound and are left out: u1, u3"):
@@ -138,6 +186,7 @@ def test_compressed_tars_are_refused(tmp_path: Path, mode: str, hidden: bool) ->
         ({"u1.wav": b"x", "u1.txt": b"caf\xe9"}, r"t\.tar: u1: its transcript is malformed"),
         ({"u1.wav": b"x", "u1.json": b"{"}, r"t\.tar: u1: its transcript is malformed"),
         ({"u1.wav": b"x", "u1.json": b"[1]"}, r"t\.tar: u1: its \.json must be an object"),
+        ({"u1.wav": b"x", "u1.json": b'{"text": ["a"]}'}, r"t\.tar: u1: text: must be text or a number, got \['a'\]"),
         ({"u1.wav": b"x", "u1.json": b'{"sentence": "a", "transcript": "b"}'}, "could each be the text"),
         ({}, "holds no utterances"),
     ],

@@ -100,7 +100,6 @@ def command_line(folder: Path, tree: Path, callbacks: list[dict[str, Any]], comm
             "unit": "word",
             "size": "xs",
             "sample_rate": RATE,
-            "lr": 6e-3,
         },
         "data": {
             "train": str(tree),

@@ -85,6 +85,7 @@ class SpeechClassifier(SpeechModule):
         labels = list(map(str, labels))  # hyper-parameters hold plain data
         lr = peak_lr("SpeechClassifier", architecture, lr)
         self.save_hyperparameters()
+        self.hparams["lr"] = lr  # LightningCLI would have kept what its configuration says: None
         check_optimizer("SpeechClassifier", lr=lr, weight_decay=weight_decay, warmup_share=warmup_share)
         self.labels = labels
         self._index = {normalise_text(label): index for index, label in enumerate(labels)}
@@ -241,7 +242,7 @@ class SpeechClassifier(SpeechModule):
 
 def _check(labels: Any, label_smoothing: float) -> None:
     """Refuse what cannot work, before any data; a single text would pass for a list of letters."""
-    texts = [] if isinstance(labels, str) else labels
+    texts = labels if isinstance(labels, Iterable) and not isinstance(labels, str) else []
     names = [normalise_text(label) if isinstance(label, str) else "" for label in texts]
     if len(names) < 2 or "" in names or len(set(names)) < len(names):
         raise ValueError(

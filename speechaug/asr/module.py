@@ -92,6 +92,7 @@ class SpeechRecognizer(SpeechModule):
         self.tokenizer = Tokenizer(vocabulary, unit)  # type: ignore[arg-type]  # makes a tuple of any list
         vocabulary = list(self.tokenizer.vocabulary)  # hyper-parameters hold plain data
         self.save_hyperparameters()
+        self.hparams["lr"] = lr  # LightningCLI would have kept what its configuration says: None
         check_optimizer("SpeechRecognizer", lr=lr, weight_decay=weight_decay, warmup_share=warmup_share)
         if consistency not in KINDS:
             raise ValueError(f"SpeechRecognizer: consistency must be one of {list(KINDS)}, got {consistency!r}")

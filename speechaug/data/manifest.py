@@ -227,11 +227,13 @@ def _table_rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[str,
     quoting: Literal[0, 3] = csv.QUOTE_NONE if common_voice else csv.QUOTE_MINIMAL
     table = csv.DictReader(file, delimiter=delimiter, quoting=quoting, strict=True)
     folder = path.parent / "clips" if common_voice else path.parent
+    number = 1
     try:
         for row in _cells(path, table, "tabs" if delimiter == "\t" else "commas"):
-            yield f"{path}:{table.line_num}", row, folder
+            number = table.line_num
+            yield f"{path}:{number}", row, folder
     except csv.Error as error:
-        raise ValueError(f"{path}:{table.line_num}: is malformed ({error}); {_QUOTES}") from error
+        raise ValueError(f"{path}:{number + 1}: is malformed ({error}); {_QUOTES}") from error
 
 
 def _cells(path: Path, table: csv.DictReader[str], between: str) -> Iterator[dict[str, Any]]:

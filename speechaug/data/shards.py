@@ -96,8 +96,6 @@ def _collect(sample: dict[str, Any], ending: str, tar: tarfile.TarFile, member: 
     if not member.isfile():
         return  # a link; without a sound of its own the sample is named
     if ending.endswith(SOUNDS):
-        if member.issparse():
-            raise ValueError(f"{where}: must not be stored with holes, as tar -S does, got {member.name!r}")
         if "audio" in sample:
             raise ValueError(f"{where}: must have one sound, got {member.name!r} as well")
         sample["audio"] = piece(str(tar.name), member.offset_data, member.size)
@@ -127,6 +125,8 @@ def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     size = path.stat().st_size
     try:
         for member in tar:
+            if member.issparse():
+                raise ValueError(f"{path}: must not be written by tar -S, which leaves holes, got {member.name!r}")
             if member.offset_data + member.size > size:
                 raise tarfile.ReadError("unexpected end of data")
             yield member

@@ -179,20 +179,27 @@ def before_after(before: tuple[ArrayLike, int], after: tuple[ArrayLike, int], *,
     figure, image = _two_panels([picture - top for picture in pictures], spans, (-RANGE_DB, 0.0), title, done)
     figure.supylabel("frequency, kHz", fontsize=9)
     figure.supxlabel("time, s", fontsize=9)
-    figure.colorbar(image, ax=figure.axes, label="dB below the loudest", aspect=30, pad=0.015)
+    _colours(figure, image, "dB below the loudest")
     return figure
 
 
 def masks_before_after(before: ArrayLike, after: ArrayLike, *, title: str, done: str) -> Figure:
     """Draw features of a recording before and after masks, ``(F, T)`` each, with the same colours."""
     pictures = [np.asarray(picture, dtype=np.float64) for picture in (before, after)]
-    limits = min(float(p.min()) for p in pictures), max(float(p.max()) for p in pictures)
+    low, high = np.percentile(pictures[0], (0.5, 99.5))  # a single odd value would leave no colours for the rest
+    limits = float(low), float(high)
     spans = [(0.0, float(picture.shape[1]), 0.0, float(picture.shape[0])) for picture in pictures]
     figure, image = _two_panels(pictures, spans, limits, title, done)
     figure.supylabel("feature band", fontsize=9)
     figure.supxlabel("frame", fontsize=9)
-    figure.colorbar(image, ax=figure.axes, label="feature", aspect=30, pad=0.015)
+    _colours(figure, image, "feature")
     return figure
+
+
+def _colours(figure: Figure, image: AxesImage, name: str) -> None:
+    bar = figure.colorbar(image, ax=figure.axes, aspect=30, pad=0.015)
+    bar.set_label(name, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
 
 
 def _two_panels(
@@ -216,8 +223,8 @@ def _two_panels(
     upper.set_xlim(0.0, max(span[1] for span in spans))
     upper.set_ylim(0.0, max(span[3] for span in spans))
     said = shorten(done, 400, placeholder=" ...")
-    upper.set_title("before", loc="left", fontsize=9)
-    lower.set_title("\n".join(wrap(f"after: {said}", 118)), loc="left", fontsize=9, parse_math=False)
+    upper.set_title("before", loc="left", fontsize=8.5)
+    lower.set_title("\n".join(wrap(f"after: {said}", 105)), loc="left", fontsize=8.5, parse_math=False)
     figure.suptitle(shorten(title, 100, placeholder=" ...") or " ", fontsize=11, weight="bold", parse_math=False)
     return figure, image
 
