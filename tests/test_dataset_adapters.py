@@ -231,7 +231,7 @@ def test_hugging_face_rows_in_workers(hf: Any, start: str) -> None:
         data,
         batch_size=None,
         sampler=rows,
-        num_workers=2,
+        num_workers=2 if start == "fork" else 1,
         multiprocessing_context=start,
         generator=torch.Generator().manual_seed(0),
     )

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import speechaug as sa
-from speechaug import _torchaudio
+from speechaug import _torchaudio, audio
 from speechaug.interop import AugmentingCollator, EpochDataset
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -229,6 +229,28 @@ class TestTrainer:
             check_inputs(train[4 * epoch : 4 * epoch + 4], extractor, "max_length", "input_features", epoch)
         assert scope["trainer"].state.epoch == 2.0
 
+    def test_rows_of_datasets(self, tmp_path, monkeypatch):
+        """A table of Hugging Face, its sound read by soundfile through the utterances: the recipe's rows."""
+        datasets = pytest.importorskip("datasets")
+        sounds = []
+        for name, wave in waves().items():
+            soundfile.write(tmp_path / f"{name}.wav", wave, RATE, subtype="FLOAT")
+            sounds.append(str(tmp_path / f"{name}.wav"))
+        table = datasets.Dataset.from_dict({"audio": sounds, "id": list(waves()), "text": list("abcd")})
+        spoken = sa.read_manifest(table.cast_column("audio", datasets.Audio()))
+
+        def rows(utterances):
+            for i, said in enumerate(utterances):
+                yield {"audio": audio.read(said.audio, sample_rate=RATE)[0][0], "id": said.id, "labels": [3 + i, 10]}
+
+        stored = datasets.Dataset.from_list(list(rows(spoken))).with_format("numpy")
+        monkeypatch.setattr(f"{__name__}.labelled", lambda: stored)
+        model, extractor = whisper()
+        _, train, evaluation = train_with_trainer(tmp_path, monkeypatch, model, extractor, "max_length", 0)
+        for epoch in (0, 1):
+            check_inputs(train[epoch : epoch + 1], extractor, "max_length", "input_features", epoch)
+            check_inputs(evaluation[epoch : epoch + 1], extractor, "max_length", "input_features", None)
+
     def test_resumed_within_an_epoch(self, tmp_path, monkeypatch):
         model, extractor = whisper()
         options = {
@@ -410,6 +432,20 @@ def test_mistakes_are_named():
         collate([{"audio": rows[0]["audio"], "epoch": 0}])
     with pytest.raises(ValueError, match="sampling_rate must be 16000, got 8000"):
         collate([{"audio": {"array": rows[0]["audio"], "sampling_rate": 8_000}, "id": "a", "epoch": 0}])
+    for samples, told in (
+        (np.zeros(9, np.int16), r"int16 of shape \(9,\)"),
+        (np.zeros((2, 3, 4)), r"float64 of shape \(2, 3, 4\)"),
+        ("a.wav", r"<U5 of shape \(\)"),
+        (None, r"object of shape \(\)"),
+    ):
+        with pytest.raises(ValueError, match=rf"samples must be floating, \(T,\) or \(C, T\), got {told}$"):
+            collate([{"audio": samples, "id": "a", "epoch": 0}])
+    with pytest.raises(
+        ValueError, match=r"audio must hold array and sampling_rate, got \['bytes', 'path'\]; decode it"
+    ):
+        collate([{"audio": {"bytes": b"", "path": "a.wav"}, "id": "a", "epoch": 0}])
+    with pytest.raises(ValueError, match="policy must act on single waveforms, got str"):
+        AugmentingCollator(list, "small_sample", sample_rate=RATE)
     with pytest.raises(ValueError, match="policy must act on single waveforms, got Compose"):
         AugmentingCollator(list, sa.presets.specaugment("LD"), sample_rate=RATE)
     with pytest.raises(ValueError, match="set_epoch must be called before each epoch"):

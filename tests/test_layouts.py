@@ -258,6 +258,7 @@ def test_a_folder_of_tables_names_one(tmp_path: Path) -> None:
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     """Speakers on another disk are found; links that lead back or nowhere do no harm."""
     root = librispeech(tmp_path / "disk" / "dev-clean")
+    expected = [(u.id, u.text) for u in read_manifest(root)]
     linked = tmp_path / "linked"
     linked.mkdir()
     for speaker in ("84", "174"):
@@ -267,7 +268,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (linked / "none.flac").symlink_to(tmp_path / "absent.flac")
     with pytest.warns(UserWarning, match=r"1 files have no transcript .*: none\.flac"):
         found = read_manifest(linked)
-    assert [(u.id, u.text) for u in found] == [(u.id, u.text) for u in read_manifest(root)]
+    assert [(u.id, u.text) for u in found] == expected
 
 
 def test_a_folder_of_two_layouts(tmp_path: Path) -> None:

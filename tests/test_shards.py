@@ -297,7 +297,7 @@ def test_workers_open_shards_for_themselves(tmp_path: Path, start: str) -> None:
         data,
         batch_size=None,
         sampler=rows,
-        num_workers=2,
+        num_workers=2 if start == "fork" else 1,
         multiprocessing_context=start,
         generator=torch.Generator().manual_seed(0),
     )

@@ -91,7 +91,8 @@ class SpeechDataModule(NativeDataModule):
         transport: ``int16`` or ``float32``: what batches are until they are on the device. ``float32`` keeps more than
             16 bits, but precision ``bf16-true`` rounds it to 8 before anything can be done about it.
         seed: of strings, order and augmentation.
-        cache_mb: room for decoded audio, in MB; what does not fit is read from its file each time.
+        cache_mb: room for decoded audio, in MB; what does not fit is read from its file each time. Of that only the
+            header is looked at before: damage in the middle of a file stops the training, and names the file.
 
     Attributes:
         left_out: number of recordings that could not be used, by side (``train``, ``val``, ``test``); empty before

@@ -67,7 +67,7 @@ def read_manifest(source: Source, pattern: str | None = None) -> list[Utterance]
     - ``torchaudio.datasets`` ``LIBRISPEECH``, ``SPEECHCOMMANDS`` or ``YESNO``; nothing is decoded by torchaudio.
     - **Utterances**, which are returned as they are.
 
-    Hidden files are left out.
+    Hidden files are left out, links to folders followed.
 
     Args:
         source: one of these.
@@ -142,7 +142,10 @@ def _from_path(path: Path, given: str, pattern: str | None) -> list[Utterance]:
     if path.is_dir():
         return _from_layout(path) if pattern is None else read_pattern(path, pattern)
     if given.startswith("<") and given.endswith(">"):  # what describe() says
-        raise ValueError(f"read_manifest: {given} was an object, which a checkpoint does not hold; give it again")
+        raise ValueError(
+            f"read_manifest: {given} was an object, which a checkpoint does not hold; give it again, "
+            "as in load_from_checkpoint(path, train=...)"
+        )
     if not path.exists() and not is_braced(given):
         raise FileNotFoundError(f"{path}: no such manifest or folder")
     if pattern is not None:

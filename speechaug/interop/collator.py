@@ -80,7 +80,8 @@ class AugmentingCollator:
         id_key: where it has its id.
 
     Raises:
-        ValueError: if the policy is for spectrograms or mixes rows; on use, if a key is missing or a rate differs.
+        ValueError: if the policy is for spectrograms or mixes rows; on use, if a key is missing, a rate differs or
+            samples are none.
 
     Example:
         >>> import numpy as np, speechaug as sa
@@ -101,7 +102,7 @@ class AugmentingCollator:
         id_key: str = "id",
     ) -> None:
         """Keep the configuration; see the class."""
-        if policy.domain != "waveform" or policy.mixes_rows:
+        if not isinstance(policy, Transform) or policy.domain != "waveform" or policy.mixes_rows:
             raise ValueError(f"AugmentingCollator: policy must act on single waveforms, got {type(policy).__name__}")
         self.collate = collate
         self.policy = policy
@@ -125,6 +126,11 @@ class AugmentingCollator:
             audio = {key: audio[key] for key in ("array", "sampling_rate")}
         if not isinstance(audio, Mapping):
             return {**rest, self.audio_key: self._apply(audio, rng)}
+        if not {"array", "sampling_rate"} <= set(audio):
+            raise ValueError(
+                f"AugmentingCollator: {self.audio_key} must hold array and sampling_rate, got {sorted(audio)}; "
+                "decode it, as speechaug.audio.read does"
+            )
         if audio["sampling_rate"] != self.sample_rate:
             raise ValueError(
                 f"AugmentingCollator: sampling_rate must be {self.sample_rate}, got {audio['sampling_rate']}"
@@ -132,7 +138,13 @@ class AugmentingCollator:
         return {**rest, self.audio_key: {**audio, "array": self._apply(audio["array"], rng)}}
 
     def _apply(self, samples: Any, rng: Rng) -> NDArray[Any]:
-        x = torch.from_numpy(np.require(samples, requirements=["C", "W"])).unsqueeze(0)  # Arrow's are read-only
+        array = np.require(samples, requirements=["C", "W"])  # Arrow's are read-only
+        if array.dtype.kind != "f" or array.ndim not in (1, 2):
+            raise ValueError(
+                "AugmentingCollator: samples must be floating, (T,) or (C, T), "
+                f"got {array.dtype} of shape {array.shape}"
+            )
+        x = torch.from_numpy(array).unsqueeze(0)
         y, lengths = self.policy(x, None, self.policy.sample(rng), sample_rate=self.sample_rate)
         out: NDArray[Any] = y[0, ..., : int(lengths[0])].numpy()
         return out

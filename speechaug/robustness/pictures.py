@@ -179,7 +179,7 @@ def before_after(before: tuple[ArrayLike, int], after: tuple[ArrayLike, int], *,
     figure, image = _two_panels([picture - top for picture in pictures], spans, (-RANGE_DB, 0.0), title, done)
     figure.supylabel("frequency, kHz", fontsize=9)
     figure.supxlabel("time, s", fontsize=9)
-    _colours(figure, image, "dB below the loudest")
+    _colours(figure, image, "dB, the loudest is 0")
     return figure
 
 
