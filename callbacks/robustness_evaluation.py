@@ -256,8 +256,7 @@ def _warn_of_test_clips(data: Any, hashes: set[str]) -> None:
 
 def _recognize(module: LightningModule, batch: Batch) -> list[str]:
     if isinstance(module, SpeechClassifier):
-        scores = module(batch["waveform"], batch["lengths"])
-        return [module.labels[index] for index in scores.argmax(-1).tolist()]
+        return [module.labels[index] for index in module._scores(batch).argmax(-1).tolist()]
     texts: list[str] = module.transcribe_batch(batch)  # type: ignore[operator]
     return texts
 
