@@ -355,6 +355,7 @@ def _write(run: Run, folder: Path) -> None:
 
 _ANSWERED = (
     "The '.*_dataloader' does not have many workers",
+    "Consider setting `persistent_workers=True` in 'test_dataloader'",
     "The number of training batches",
     "You defined a `validation_step` but have no `val_dataloader`",
     "Experiment logs directory .* exists",
