@@ -46,6 +46,9 @@ class RobustnessEvaluation(Callback):
     Your own module must offer ``transcribe_batch(batch) -> list[str]``, one text per row; ``SpeechRecognizer`` does.
     It is called in evaluation mode, without gradients, with a validation batch whose waveforms are corrupted.
 
+    All loggers take these names, but for MLflow's file store, where ``val_wer`` cannot be a file and a folder: give
+    MLflow a database or a server.
+
     Args:
         conditions: transforms by name (None for clean speech), or YAML files of such; None for what ``noise`` and
             ``rooms`` give.

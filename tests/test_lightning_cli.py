@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import inspect
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +147,81 @@ def test_a_policy_can_be_a_file_or_a_name(folder: Path) -> None:
     assert cli("fit", config([], policy="small_sample"), run=False).datamodule.policy == sa.presets.small_sample()
 
 
-def test_help_tells_what_a_callback_takes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", sorted(CALLBACKS))
+def test_help_tells_every_argument_of_a_callback(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli("fit", config([]), "--trainer.callbacks.help", "speechaug.callbacks.StrengthSchedule")
-    told = capsys.readouterr().out
-    assert "strength by step or epoch" in told
+        cli("fit", config([]), f"--trainer.callbacks.help=speechaug.callbacks.{name}")
+    told = " ".join(capsys.readouterr().out.split("Help for")[1].split())
+    for argument in inspect.signature(getattr(callbacks, name)).parameters:
+        (described,) = re.findall(rf"--trainer\.callbacks\.{argument} [A-Z_a-z{{}},|\[\]. ]*? ([^A-Z\s(].*?) \(", told)
+        assert len(described.split()) >= 3, f"{name}.{argument}: {described}"
+
+
+@pytest.mark.parametrize("name", sorted(CALLBACKS))
+def test_each_callback_trains_alone_and_leaves_the_model_as_it_was(folder: Path, name: str) -> None:
+    settings = config([name], policy=None if name == "Augment" else POLICY)
+    trained = cli("fit", settings)
+    assert trained.trainer.global_step == 2
+    plain = sa.SpeechRecognizer(["a", "b"], "word", size="xs", sample_rate=RATE)
+    assert list(trained.model.state_dict()) == list(plain.state_dict())
+
+
+def test_figures_reach_two_loggers_and_monitors(folder: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = config([name for name in sorted(CALLBACKS) if name != "Augment"], policy=POLICY)
+    board = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "board", "name": "", "version": ""}}
+    settings["trainer"]["logger"] = [settings["trainer"]["logger"], board]
+    keep = {"dirpath": "kept", "filename": "best", "monitor": "val_wer/mean_noisy"}
+    settings["trainer"]["callbacks"].append({"class_path": "ModelCheckpoint", "init_args": keep})
+    trained = cli("fit", settings)
+    tags = EventAccumulator("board").Reload().Tags()
+    with open("log/metrics.csv", encoding="utf-8") as file:
+        header = set(next(csv.reader(file))) - {"epoch", "step"}
+    assert header <= set(tags["scalars"])
+    assert {"val_wer/soft", "val_wer/mean_noisy", "augment_share", "augment_strength", "guard/gap"} <= header
+    assert len(tags["audio"]) == 2 and not list(folder.rglob("*.png"))
+    again = sa.SpeechRecognizer.load_from_checkpoint("kept/best.ckpt")
+    assert again.tokenizer == trained.model.tokenizer
+
+
+def test_noise_in_folders_and_a_preset_by_its_name(folder: Path) -> None:
+    for number, side in enumerate(("train", "dev")):
+        samples = 0.1 * np.random.default_rng(100 + number).standard_normal(2 * RATE).astype(np.float32)
+        audio.write(folder / "noise" / side / "fan.wav", samples, RATE)
+    settings = config(["SpectrogramAugment", "RobustnessEvaluation"], policy="small_sample", noise="noise/train")
+    masks, evaluation = settings["trainer"]["callbacks"]
+    masks["init_args"] = {"policy": {"class_path": "speechaug.presets.specaugment", "init_args": {"policy": "small"}}}
+    evaluation["init_args"] = {"noise": "noise/dev", "sample_rate": RATE}
+    trained = cli("fit", settings)
+    (used,) = [each for each in trained.trainer.callbacks if isinstance(each, callbacks.SpectrogramAugment)]  # type: ignore[attr-defined]
+    assert used.augmenter.policy == sa.presets.specaugment("small")
+    figures = trained.trainer.callback_metrics
+    assert {f"val_wer/noise_{snr}db" for snr in (20, 10, 5, 0)} | {"val_wer/mean_noisy"} <= set(figures)
+    evaluation["init_args"]["noise"] = "noise/train"
+    settings["trainer"]["logger"] = False
+    with pytest.raises(ValueError, match="leak: 1 clips are in banks of both sides"):
+        cli("fit", settings)
+
+
+class FromData(LightningCLI):
+    """The ten lines with which the vocabulary comes from the transcripts."""
+
+    def add_arguments_to_parser(self, parser: Any) -> None:
+        def vocabulary(data: sa.SpeechDataModule) -> list[str]:
+            return list(sa.Tokenizer.from_texts(data.texts, unit="word").vocabulary)
+
+        parser.link_arguments("data", "model.vocabulary", compute_fn=vocabulary, apply_on="instantiate")
+        parser.link_arguments("data.sample_rate", "model.sample_rate")
+
+
+def test_the_vocabulary_can_come_from_the_data(folder: Path) -> None:
+    settings = config(["Listen"], policy=POLICY)
+    settings |= {part: settings[part]["init_args"] for part in ("model", "data")}
+    del settings["model"]["vocabulary"], settings["model"]["sample_rate"]
+    Path("config.yaml").write_text(yaml.safe_dump(settings))
+    trained = FromData(sa.SpeechRecognizer, sa.SpeechDataModule, args=["fit", "--config", "config.yaml"])
+    assert trained.trainer.global_step == 2
+    assert trained.model.tokenizer.vocabulary == ("a", "b")
+    assert trained.model.features.sample_rate == RATE

@@ -182,7 +182,7 @@ def test_two_accumulated_batches_are_one_of_double_size(folder: Path, tmp_path: 
 
 
 def check_compiled(backend: str, architecture: str, steps: int, folder: Path, tmp_path: Path) -> None:
-    plain, fast = (recognizer(architecture=architecture, dropout=0.0) for _ in range(2))
+    start, plain, fast = (recognizer(architecture=architecture, dropout=0.0) for _ in range(3))
     fast.model.compile(backend=backend, dynamic=steps > 1)
     losses = []
     for model in (plain, fast):
@@ -191,8 +191,12 @@ def check_compiled(backend: str, architecture: str, steps: int, folder: Path, tm
         losses.append(kept.losses)
     np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)
     assert fast.state_dict().keys() == plain.state_dict().keys()  # so checkpoints are the same
-    for name, weight in plain.named_parameters():
-        torch.testing.assert_close(fast.get_parameter(name), weight, rtol=0, atol=2e-3)
+    # Adam turns a gradient that is nothing but rounding into a whole step of either sign, so weights are compared
+    # together: by how far they went, not one by one.
+    before, after, compiled = (
+        torch.cat([weight.detach().flatten() for weight in model.parameters()]) for model in (start, plain, fast)
+    )
+    assert (compiled - after).norm() < 0.05 * (after - before).norm()
     torch.compiler.reset()
 
 
