@@ -24,7 +24,7 @@ from speechaug.robustness.metrics import EditCounts, count_edits
 
 
 class SpeechRecognizer(SpeechModule):
-    """A small speech recognizer that trains on a CPU: log-mel features, mini-QuartzNet, CTC, greedy decoding.
+    """A small speech recognizer that trains on a CPU: log-mel features, mini-QuartzNet or mini-Conformer, CTC.
 
     Batches are dicts with ``waveform``, ``lengths``, ``text``, ``id`` and ``speaker``. Logged are ``train_loss``,
     ``train_consistency``, ``train_infeasible`` (utterances of an epoch whose transcript is too long for their audio),
