@@ -5,8 +5,9 @@ from speechaug.functional.level import active_level_db, gain, polarity, power, r
 from speechaug.functional.limit import into_range
 from speechaug.functional.mask import frequency_mask, time_mask
 from speechaug.functional.noise import colored_noise, mix_at_snr, white_noise
+from speechaug.functional.resample import resample, scaled_lengths
 from speechaug.functional.room import reverb
-from speechaug.functional.time import resample, scaled_lengths, time_shift, time_stretch
+from speechaug.functional.time import time_shift, time_stretch
 from speechaug.functional.voice import pitch_shift
 from speechaug.functional.warp import time_warp, warp_moments
 

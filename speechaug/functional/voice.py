@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from speechaug.functional.level import valid_mask
-from speechaug.functional.time import resample, scaled_lengths, time_stretch
+from speechaug.functional.resample import resample, scaled_lengths
+from speechaug.functional.time import time_stretch
 
 
 def pitch_shift(x: Tensor, lengths: Tensor, semitones: Tensor, sample_rate: int) -> Tensor:

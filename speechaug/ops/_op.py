@@ -1,0 +1,52 @@
+"""How an op finds its kernels."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+NEEDS = {"cpu": "numba", "cuda": "triton"}
+"""What a kernel of each device is written in."""
+
+
+@functools.cache
+def available(device: str) -> bool:
+    """Say whether kernels for ``"cpu"`` or ``"cuda"`` can run here; where not, the reference does the work.
+
+    Example:
+        >>> available("cpu")
+        True
+    """
+    try:
+        importlib.import_module(NEEDS[device])
+    except ImportError:
+        return False
+    return True
+
+
+def use_kernels(op: Any, reference: Callable[..., Any], package: str) -> None:
+    """Let ``op`` use the functions of its own name in ``package.cpu`` and ``package.cuda``.
+
+    They are called where the first argument is float32; everything else, float64 above all, is the reference's.
+
+    Args:
+        op: what ``torch.library.custom_op`` returned, named ``speechaug::<name>``.
+        reference: the plain-torch function that is its body.
+        package: where the modules ``cpu`` and ``cuda`` are, ``__package__`` of the caller.
+    """
+    name = op._name.partition("::")[2]
+    for device in NEEDS:
+        op.register_kernel(device)(_kernel(name, reference, package, device))
+
+
+def _kernel(name: str, reference: Callable[..., Any], package: str, device: str) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        if args[0].dtype != torch.float32 or not available(device):
+            return reference(*args)
+        return getattr(importlib.import_module(f"{package}.{device}"), name)(*args)
+
+    return call
