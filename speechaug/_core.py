@@ -14,6 +14,7 @@ from speechaug.rng import Rng
 from speechaug.spectrogram.mask import FrequencyMask, TimeMask
 from speechaug.spectrogram.warp import TimeWarp
 from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
+from speechaug.waveform.distortion import Clipping, Quantization, TanhDistortion
 from speechaug.waveform.filter import BandPass, HighPass, LowPass
 from speechaug.waveform.level import Gain, Polarity
 from speechaug.waveform.noise import AddColoredNoise, AddNoise
@@ -27,6 +28,7 @@ __all__ = [
     "Augmented",
     "BandPass",
     "Bank",
+    "Clipping",
     "Compose",
     "Draws",
     "FrequencyMask",
@@ -36,11 +38,13 @@ __all__ = [
     "OneOf",
     "PitchShift",
     "Polarity",
+    "Quantization",
     "Reverb",
     "Rng",
     "SomeOf",
     "Speed",
     "TRANSFORMS",
+    "TanhDistortion",
     "TimeMask",
     "TimeShift",
     "TimeStretch",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from speechaug import TRANSFORMS
 
-_SHARED = ("members", "range_policy", "max_growth")
+_SHARED = ("members", "range_policy", "max_growth", "fuse")
 
 
 def rows() -> Iterator[tuple[str, str, str, str]]:

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechaug import functional as F
+from speechaug import fusion
 from speechaug.draws import Draws, Values
+from speechaug.functional.pointwise import Stages
+from speechaug.ops.pointwise.reference import Stage
 from speechaug.rng import Floats, Ints, Rng
 from speechaug.transform import Call, Context, Transform, fit, places
 
@@ -31,6 +34,7 @@ class _Sequence(Transform):
     p: float = dataclasses.field(default=1.0, kw_only=True)
     range_policy: RangePolicy = dataclasses.field(default="none", kw_only=True)
     max_growth: float = dataclasses.field(default=2.0, kw_only=True)
+    fuse: bool = dataclasses.field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
@@ -81,6 +85,9 @@ class _Sequence(Transform):
     def moves_time(self) -> bool:
         return any(member.moves_time for member in self.members)
 
+    def _members_in_words(self) -> str:
+        return ", ".join(" + ".join(repr(m) for _, m in group) for group in fusion.groups(self.members, self.fuse))
+
     @abstractmethod
     def gates(self, rng: Rng) -> NDArray[np.bool_]:
         """Decide which members act on which rows: bool ``(len(members), B)``."""
@@ -129,14 +136,42 @@ class _Sequence(Transform):
         children = draws.members if isinstance(draws, Draws) else draws
         self._check_places(children)
         y, y_lengths = x, lengths
-        for name, member in places(self.members):
-            y, y_lengths = member._step(y, y_lengths, children[name], call, f"{place}/{name}" if place else name)
+        grouped, last = fusion.groups(self.members, self.fuse), self._range_stage(draws, x)
+        for group in grouped:
+            with_range = last if group is grouped[-1] and group[0][1].fusion == "pointwise" and self.fuse else ()
+            y, y_lengths = self._run_group(group, y, y_lengths, children, call, place, with_range)
         if not isinstance(draws, Draws):  # members gate rows one by one: together they lengthen less than each could
             y = fit(y, min(y.shape[-1], math.ceil(x.shape[-1] * self.most())))
-        if self.range_policy != "none":
-            on = draws.gate(x.device)[0] if isinstance(draws, Draws) else draws["on"]
-            y = F.into_range(y, on, self.range_policy)
-        return y, y_lengths
+        return (y if with_range or not last else F.apply_stages(y, last)), y_lengths
+
+    def _run_group(
+        self,
+        group: fusion.Group,
+        x: Tensor,
+        lengths: Tensor,
+        children: Mapping[str, Any],
+        call: Call,
+        place: str,
+        last: Stages,
+    ) -> tuple[Tensor, Tensor]:
+        """Run neighbours, together where they can."""
+        kind = group[0][1].fusion if self.fuse else None
+        if kind == "pointwise":
+            y = fusion.run_pointwise(x, group, children, last)
+        elif kind == "mask":
+            y = fusion.run_masks(x, lengths, group, children)
+        else:
+            ((name, member),) = group
+            return member._step(x, lengths, children[name], call, f"{place}/{name}" if place else name)
+        call.owned = call.owned or y is not x
+        return y, lengths
+
+    def _range_stage(self, draws: Draws | Mapping[str, Any], x: Tensor) -> Stages:
+        """Return what brings changed rows into range, if that is wanted and there are any."""
+        if self.range_policy == "none" or (isinstance(draws, Draws) and draws.count == 0):
+            return ()
+        on = draws.gate(x.device)[0] if isinstance(draws, Draws) else draws["on"]
+        return [(Stage.RESCALE if self.range_policy == "rescale" else Stage.LIMIT, 1.0, on)]
 
     def _warp(self, times_s: Floats, lengths: Ints, draws: Draws, sample_rate: float) -> tuple[Floats, Ints]:
         for name, member in places(self.members):
@@ -157,6 +192,8 @@ class Compose(_Sequence):
         range_policy: what happens to rows that were changed: ``"none"``, ``"rescale"`` (peaks above 1 scale the row
             down, so the SNR stays) or ``"clip"`` (samples are clipped to [-1, 1]). Set on the outermost policy.
         max_growth: how many times longer a row may become; a policy that could exceed it is refused.
+        fuse: whether neighbours that can be run in one pass are: their repr joins them by ``+``. The result is the same
+            to rounding.
 
     Shape:
         Waveforms ``(B, T)`` or ``(B, C, T)``, or spectrograms ``(B, F, T)``; the same out, width may change.
@@ -191,6 +228,7 @@ class OneOf(_Sequence):
         p: probability per example that the policy acts at all.
         range_policy: see :class:`Compose`.
         max_growth: see :class:`Compose`.
+        fuse: see :class:`Compose`.
 
     Shape:
         As :class:`Compose`.
@@ -236,6 +274,7 @@ class SomeOf(_Sequence):
         p: probability per example that the policy acts at all.
         range_policy: see :class:`Compose`.
         max_growth: see :class:`Compose`.
+        fuse: see :class:`Compose`.
 
     Shape:
         As :class:`Compose`.

@@ -1,11 +1,13 @@
-"""Log-mel features of ragged batches: what the recognizer hears, in plain torch."""
+"""Log-mel features of ragged batches: what the recognizer hears."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-_SMALLEST_POWER = 1e-10  # of a mel band; what digital silence becomes
+from speechaug.ops.mel import mel, reference
 
 
 def _hz_to_mel(frequency_hz: Tensor) -> Tensor:
@@ -146,37 +148,21 @@ class LogMel(nn.Module):
             lengths = torch.full((x.shape[0],), x.shape[1], dtype=torch.int64, device=x.device)
         if lengths.shape != x.shape[:1]:
             raise ValueError(f"LogMel: lengths must be ({x.shape[0]},), got {tuple(lengths.shape)}")
-        frame_lengths = torch.where(lengths > 0, 1 + lengths // self.hop_length, 0)
-        if x.numel() == 0:  # the FFT refuses empty batches
-            return x.new_zeros(x.shape[0], self.n_mels, 1 + x.shape[1] // self.hop_length), frame_lengths
         with torch.autocast(x.device.type, enabled=False):
-            wide = x if x.dtype == torch.float64 else x.float()
-            energy = self._mel_energy(self._padded(wide, lengths))
-            valid = torch.arange(energy.shape[-1], device=x.device) < frame_lengths[:, None, None]
-            spec = self._normalise(self._log(torch.where(valid, energy, 0.0)), valid, frame_lengths)
-        return spec.to(x.dtype), frame_lengths
+            spec = self._log_mel(x if x.dtype == torch.float64 else x.float(), lengths)
+        return spec.to(x.dtype), reference.frame_counts(lengths, self.hop_length)
 
-    def _padded(self, x: Tensor, lengths: Tensor) -> Tensor:
-        x = x.masked_fill(torch.arange(x.shape[1], device=x.device) >= lengths[:, None], 0.0)
-        return nn.functional.pad(x, (self.n_fft // 2, self.n_fft // 2))
+    def _log_mel(self, x: Tensor, lengths: Tensor) -> Tensor:
+        floor, normalise = 10.0 ** (-self.dynamic_range_db / 10.0), self.normalisation == "utterance"
+        if torch.compiler.is_exporting():  # what is exported runs where our op does not exist
+            energy = self._mel_energy(reference.padded(x, lengths, self.n_fft))
+            return reference.logarithm(energy, lengths, self.hop_length, floor, normalise)
+        return mel(x, lengths.long(), *self._constants(), self.n_fft, self.hop_length, floor, normalise)
 
     def _mel_energy(self, x: Tensor) -> Tensor:
-        window = self._window_bits.view(torch.float32).to(x.dtype)  # type: ignore[operator]
-        filters = self._filter_bits.view(torch.float32).to(x.dtype)  # type: ignore[operator]
-        bins = torch.stft(x, self.n_fft, self.hop_length, self.window_length, window, center=False, return_complex=True)
-        power = bins.real.square() + bins.imag.square()
-        return (power.transpose(1, 2) @ filters).transpose(1, 2)
+        return reference.mel_energy(x, *self._constants(), self.n_fft, self.hop_length)
 
-    def _log(self, energy: Tensor) -> Tensor:
-        loudest = energy.amax((1, 2), keepdim=True)
-        floor = (loudest * 10.0 ** (-self.dynamic_range_db / 10.0)).clamp(min=_SMALLEST_POWER)
-        return torch.maximum(energy, floor).log()
-
-    def _normalise(self, spec: Tensor, valid: Tensor, frame_lengths: Tensor) -> Tensor:
-        if self.normalisation == "utterance":
-            count = frame_lengths.clamp(min=1)[:, None, None]
-            spec = spec - (spec * valid).sum(-1, keepdim=True) / count
-            variance = (spec.square() * valid).sum(-1, keepdim=True) / count
-            # The constant (speech varies a thousand times as much) keeps a band that never changes at zero.
-            spec = spec * torch.rsqrt(variance + 1e-3)
-        return torch.where(valid, spec, 0.0)
+    def _constants(self) -> tuple[Tensor, Tensor]:
+        """Return the window and the filters."""
+        bits: tuple[Any, Any] = self._window_bits, self._filter_bits
+        return bits[0].view(torch.float32), bits[1].view(torch.float32)

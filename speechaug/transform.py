@@ -23,6 +23,7 @@ from speechaug.rng import Floats, Ints, Rng
 Range = tuple[float, float]
 Domain = Literal["waveform", "spectrogram"]
 Scale = Literal["linear", "log"]
+Fusion = Literal["linear", "pointwise", "mask"]
 T = TypeVar("T", bound="Transform")
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
@@ -118,11 +119,19 @@ class Context:
 
 @dataclass
 class Call:
-    """One call of a policy on its way through the members; ``bound`` is how long each row can be by now, at most."""
+    """One call of a policy on its way through the members.
+
+    Attributes:
+        sample_rate: in Hz.
+        extras: by-products.
+        bound: how long each row can be by now, at most.
+        owned: whether the batch, as it is by now, was made in this call and may be written into.
+    """
 
     sample_rate: int
     extras: dict[str, Tensor] | None
     bound: Ints
+    owned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +147,9 @@ class Transform(ABC):
         mixes_rows: whether examples of a batch are mixed with each other.
         time_accuracy_ms: how far a moment may land from where ``warp_times`` says, in ms.
         by_products: names of what ``run`` reports beside the output.
+        fusion: what it can be run together with: neighbours in a policy of the same kind. ``"pointwise"`` has
+            ``stage``, ``"mask"`` has ``stripes``, ``"linear"`` has ``reach`` and ``response``, see
+            :mod:`speechaug.fusion`.
     """
 
     domain: ClassVar[Domain] = "waveform"
@@ -145,6 +157,7 @@ class Transform(ABC):
     mixes_rows: ClassVar[bool] = False
     time_accuracy_ms: ClassVar[float] = 0.1
     by_products: ClassVar[tuple[str, ...]] = ()
+    fusion: ClassVar[Fusion | None] = None
 
     p: float = 1.0
 
@@ -165,10 +178,14 @@ class Transform(ABC):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name == "members":
-                shown.insert(0, f"[{', '.join(map(repr, value))}]")
+                shown.insert(0, f"[{self._members_in_words()}]")
             elif value != field.default:
                 shown.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _members_in_words(self) -> str:
+        """Show the members of a policy."""
+        raise NotImplementedError
 
     def __post_init__(self) -> None:
         """Check the configuration before any data is seen."""
@@ -450,10 +467,15 @@ class Transform(ABC):
         context.width, widest = int(call.bound[on].max()), int(call.bound.max())
         context.rows = rows if some else None
         if not some:
+            call.owned = False
             return self.apply(x, lengths, context, **{name: mirror[name] for name in draws.values})
         params = {name: mirror[name].index_select(0, rows) for name in draws.values}
         y, y_lengths = self.apply(x.index_select(0, rows), lengths.index_select(0, rows), context, **params)
-        return fit(x, widest).index_copy(0, rows, fit(y, widest)), lengths.index_copy(0, rows, y_lengths)
+        x, y = fit(x, widest), fit(y, widest)
+        in_place = call.owned and not x.requires_grad
+        call.owned = True
+        joined = x.index_copy_(0, rows, y) if in_place else x.index_copy(0, rows, y)
+        return joined, lengths.index_copy(0, rows, y_lengths)
 
     def _warp(self, times_s: Floats, lengths: Ints, draws: Draws, sample_rate: float) -> tuple[Floats, Ints]:
         moved = self.warp(times_s, lengths[:, None] / sample_rate, sample_rate, **draws.values)

@@ -39,7 +39,7 @@ def kernels(op: Any, *args: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _module(op: Any, device: str) -> Any:
-    name = op._name.partition("::")[2]
+    name = op._name
     return getattr(importlib.import_module(f"speechaug.ops.{_folder(op)}.{device}"), name)
 
 

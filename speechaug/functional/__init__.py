@@ -1,10 +1,11 @@
 """The maths, once: one pure function per effect, every strength a ``(B,)`` tensor, lengths respected."""
 
+from speechaug.functional.distortion import clipping, quantize, tanh_distortion
 from speechaug.functional.filter import bandpass, highpass, lowpass
 from speechaug.functional.level import active_level_db, gain, polarity, power, rms_db, valid_mask
-from speechaug.functional.limit import into_range
 from speechaug.functional.mask import frequency_mask, time_mask
 from speechaug.functional.noise import colored_noise, mix_at_snr, white_noise
+from speechaug.functional.pointwise import apply_stages
 from speechaug.functional.resample import resample, scaled_lengths
 from speechaug.functional.room import reverb
 from speechaug.functional.time import time_shift, time_stretch
@@ -13,21 +14,24 @@ from speechaug.functional.warp import time_warp, warp_moments
 
 __all__ = [
     "active_level_db",
+    "apply_stages",
     "bandpass",
+    "clipping",
     "colored_noise",
     "frequency_mask",
     "gain",
     "highpass",
-    "into_range",
     "lowpass",
     "mix_at_snr",
     "pitch_shift",
     "polarity",
     "power",
+    "quantize",
     "resample",
     "reverb",
     "rms_db",
     "scaled_lengths",
+    "tanh_distortion",
     "time_mask",
     "time_shift",
     "time_stretch",

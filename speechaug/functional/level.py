@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from speechaug.functional.pointwise import apply_stages
+from speechaug.ops.pointwise.reference import Stage
+
 FLOOR_DB = -200.0
 """What silence reads: far below any recording, and finite."""
 
@@ -57,7 +60,7 @@ def gain(x: Tensor, gain_db: Tensor) -> Tensor:
         >>> gain(torch.ones(2, 1), torch.tensor([0.0, 20.0])).flatten().tolist()
         [1.0, 10.0]
     """
-    return x * per_row(torch.pow(10.0, gain_db.double() / 20.0), x)
+    return apply_stages(x, [(Stage.GAIN, torch.pow(10.0, gain_db.double() / 20.0), None)])
 
 
 def polarity(x: Tensor) -> Tensor:
@@ -67,7 +70,7 @@ def polarity(x: Tensor) -> Tensor:
         >>> polarity(torch.tensor([[1.0, -0.5]]))
         tensor([[-1.0000,  0.5000]])
     """
-    return -x
+    return apply_stages(x, [(Stage.GAIN, -1.0, None)])
 
 
 def cut(x: Tensor, lengths: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def use_kernels(op: Any, reference: Callable[..., Any], package: str) -> None:
         reference: the plain-torch function that is its body.
         package: where the modules ``cpu`` and ``cuda`` are, ``__package__`` of the caller.
     """
-    name = op._name.partition("::")[2]
+    name = op._name
     for device in NEEDS:
         op.register_kernel(device)(_kernel(name, reference, package, device))
 

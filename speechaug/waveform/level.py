@@ -8,6 +8,8 @@ from torch import Tensor
 
 from speechaug import functional as F
 from speechaug.draws import Values
+from speechaug.functional.distortion import amplitude
+from speechaug.ops.pointwise.reference import Stage
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span
 
@@ -40,6 +42,8 @@ class Gain(Transform):
         tensor([[0.1000, 0.1000]])
     """
 
+    fusion = "pointwise"
+
     gain_db: Range = span((-6.0, 6.0), neutral=0.0, limit=(-24.0, 24.0))
 
     def draw(self, rng: Rng) -> Values:
@@ -49,6 +53,10 @@ class Gain(Transform):
     def apply(self, x: Tensor, lengths: Tensor, context: Context, *, gain_db: Tensor) -> tuple[Tensor, Tensor]:
         """Multiply."""
         return F.gain(x, gain_db), lengths
+
+    def stage(self, *, gain_db: Tensor) -> tuple[Stage, Tensor]:
+        """Say the same for one pass with others."""
+        return Stage.GAIN, amplitude(gain_db)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +83,8 @@ class Polarity(Transform):
         tensor([[-0.5000,  0.2500]])
     """
 
+    fusion = "pointwise"
+
     p: float = 0.5
 
     def draw(self, rng: Rng) -> Values:
@@ -84,3 +94,7 @@ class Polarity(Transform):
     def apply(self, x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Change the sign."""
         return F.polarity(x), lengths
+
+    def stage(self) -> tuple[Stage, float]:
+        """Say the same for one pass with others."""
+        return Stage.GAIN, -1.0

@@ -1,0 +1,91 @@
+"""Members of a policy that run together: neighbours of one kind, in one pass over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from speechaug import functional as F
+from speechaug.draws import Draws
+from speechaug.functional.pointwise import Stages
+from speechaug.ops.pointwise.reference import Stage
+from speechaug.transform import Transform, places
+
+Group = list[tuple[str, Transform]]
+"""Neighbours with their places; one alone, where its kind has no company."""
+
+
+class Pointwise(Protocol):
+    """A transform whose ``fusion`` is ``"pointwise"``."""
+
+    def stage(self, **params: Tensor) -> tuple[Stage, Tensor | float]:
+        """Say what is done to each sample, and how much on each row."""
+
+
+class Mask(Protocol):
+    """A transform whose ``fusion`` is ``"mask"``."""
+
+    def stripes(self, lengths: Tensor, bins: int, **params: Tensor) -> tuple[int, Tensor, Tensor]:
+        """Say on which axis (1 bins, 2 frames) stripes of zeros begin and how wide they are, int64 ``(B, K)``."""
+
+
+def groups(members: Sequence[Transform], fuse: bool) -> list[Group]:
+    """Split the members of a policy into groups that run together.
+
+    Example:
+        >>> import speechaug as sa
+        >>> [[place for place, _ in group] for group in groups([sa.Gain(), sa.Polarity(), sa.Speed()], fuse=True)]
+        [['Gain', 'Polarity'], ['Speed']]
+    """
+    found: list[Group] = []
+    for place, member in places(members):
+        if fuse and found and member.fusion is not None and found[-1][-1][1].fusion == member.fusion:
+            found[-1].append((place, member))
+        else:
+            found.append([(place, member)])
+    return found
+
+
+def run_pointwise(x: Tensor, group: Group, children: Mapping[str, Any], last: Stages) -> Tensor:
+    """Do all stages of a group, and those in ``last``, in one pass; ``x`` itself where there is nothing to do."""
+    stages = list(last)
+    for place, member in reversed(group):
+        on, params = _acting(children[place], x.device)
+        if on is not None:
+            stages.insert(0, (*cast(Pointwise, member).stage(**params), on))
+    return F.apply_stages(x, stages) if stages else x
+
+
+def run_masks(x: Tensor, lengths: Tensor, group: Group, children: Mapping[str, Any]) -> Tensor:
+    """Hide all stripes of a group in one pass; ``x`` itself where there are none."""
+    stripes: dict[int, list[tuple[Tensor, Tensor]]] = {1: [], 2: []}
+    for place, member in group:
+        on, params = _acting(children[place], x.device)
+        if on is not None:
+            axis, first, width = cast(Mask, member).stripes(lengths, x.shape[1], **params)
+            stripes[axis].append((first, torch.where(on[:, None], width, 0)))
+    if not stripes[1] and not stripes[2]:
+        return x
+    y: Tensor = F.masks(x, lengths, _together(stripes[1], lengths), _together(stripes[2], lengths))
+    return y
+
+
+def _together(stripes: list[tuple[Tensor, Tensor]], lengths: Tensor) -> tuple[Tensor, Tensor]:
+    if not stripes:
+        none = lengths.new_zeros(lengths.shape[0], 0)
+        return none, none
+    first, width = (torch.cat(parts, dim=1) for parts in zip(*stripes, strict=True))
+    return first, width
+
+
+def _acting(draws: Draws | Mapping[str, Any], device: torch.device) -> tuple[Tensor | None, dict[str, Tensor]]:
+    """Which rows a member acts on, None where the host knows of none, and its parameters for all rows."""
+    if not isinstance(draws, Draws):
+        return draws["on"], {name: value for name, value in draws.items() if name != "on"}
+    if draws.count == 0:
+        return None, {}
+    mirror = draws.mirror(device)
+    return draws.gate(device)[0], {name: mirror[name] for name in draws.values}

@@ -1,0 +1,129 @@
+"""Members that run together give what they give one by one, and the repr says which do."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import speechaug as sa
+from speechaug.policy_file import load_policy, save_policy
+
+RATE = 16_000
+ROWS = 12
+POINTWISE = [
+    sa.Gain(gain_db=(-12.0, 18.0), p=0.6),
+    sa.Polarity(p=0.5),
+    sa.Clipping(p=0.4),
+    sa.TanhDistortion(p=0.4),
+    sa.Gain(p=0.5),
+]
+
+
+def _batch(channels: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([3_000, 1, 0, *range(500, 2_750, 250)])
+    shape = (ROWS, channels, 3_000) if channels else (ROWS, 3_000)
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal(shape).astype(np.float32)) * 0.3
+    inside = torch.arange(3_000) < lengths[:, None]
+    return x * (inside[:, None] if channels else inside), lengths
+
+
+def _draws(policy: sa.Transform, seed: int = 1) -> sa.Draws:
+    return policy.sample(sa.Rng.from_ids(seed=seed, epoch=0, ids=[str(row) for row in range(ROWS)]))
+
+
+def _both(policy: sa.Compose, channels: int = 0, tensors: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a policy gives together and one by one, for the same draws."""
+    (x, lengths), draws = _batch(channels), _draws(policy)
+    alone = dataclasses.replace(policy, fuse=False)
+    given = draws.tensors() if tensors else draws
+    rate = RATE if policy.domain == "waveform" else None
+    return policy(x, lengths, given, sample_rate=rate)[0], alone(x, lengths, given, sample_rate=rate)[0]
+
+
+@pytest.mark.parametrize("tensors", [False, True], ids=["eager", "fixed shapes"])
+@pytest.mark.parametrize("channels", [0, 2])
+@pytest.mark.parametrize("range_policy", ["none", "rescale", "clip"])
+def test_pointwise(range_policy, channels, tensors):
+    together, alone = _both(sa.Compose(POINTWISE, range_policy=range_policy), channels, tensors)
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("tensors", [False, True], ids=["eager", "fixed shapes"])
+def test_masks(tensors):
+    members = [
+        sa.FrequencyMask(p=0.7, width_bins=(0, 2)),
+        sa.TimeMask(p=0.7, max_fraction=0.3),
+        sa.FrequencyMask(count=1),
+    ]
+    together, alone = _both(sa.Compose(members), 5, tensors)
+    assert torch.equal(together, alone)
+    assert not torch.equal(together, _batch(5)[0])
+
+
+@pytest.mark.parametrize(
+    "choose", [lambda m: sa.OneOf(m), lambda m: sa.SomeOf(m, count=(0, 3))], ids=["OneOf", "SomeOf"]
+)
+def test_choices_run_together_too(choose):
+    together, alone = _both(choose(POINTWISE))
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_on_is_the_identity_bit_for_bit():
+    policy = sa.Compose([dataclasses.replace(member, p=0.0) for member in POINTWISE], range_policy="clip")
+    x, lengths = _batch()
+    x = x * 10
+    y, _ = policy(x, lengths, _draws(policy), sample_rate=RATE)
+    assert torch.equal(y, x)
+
+
+def test_the_callers_batch_is_never_written_into():
+    policy = sa.Compose(
+        [sa.TimeShift(p=0.5), sa.Gain(p=0.5), sa.TimeShift(p=0.5), sa.LowPass(p=0.5), sa.TimeShift(p=0.5)]
+    )
+    x, lengths = _batch()
+    before = x.clone()
+    for seed in range(5):
+        policy(x, lengths, _draws(policy, seed), sample_rate=RATE)
+    assert torch.equal(x, before)
+
+
+def test_rows_that_are_off_keep_their_bits():
+    policy = sa.Compose(
+        [sa.Speed(p=0.3), sa.Gain(p=0.3), sa.LowPass(p=0.3), sa.Clipping(p=0.3)], range_policy="rescale"
+    )
+    (x, lengths), draws = _batch(), _draws(policy)
+    y, y_lengths = policy(x, lengths, draws, sample_rate=RATE)
+    off = ~draws.on
+    assert 0 < off.sum() < ROWS
+    assert torch.equal(y[off][:, :3_000], x[off])
+    assert torch.equal(y_lengths[off], lengths[off])
+
+
+def test_gradients_pass_through_a_group_and_through_rows_written_in_place():
+    policy = sa.Compose([sa.TimeShift(p=0.5), sa.Gain(p=0.7), sa.Polarity(), sa.TimeShift(p=0.5)])
+    x, lengths = _batch()
+    gradients = []
+    for fuse in (True, False):
+        leaf = x.clone().requires_grad_()
+        y, _ = dataclasses.replace(policy, fuse=fuse)(leaf, lengths, _draws(policy), sample_rate=RATE)
+        y.square().sum().backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].abs().sum() > 0
+
+
+def test_repr_joins_what_runs_together():
+    policy = sa.Compose([sa.Gain(), sa.Polarity(), sa.Speed(), sa.Clipping(p=0.5)])
+    assert repr(policy) == "Compose([Gain() + Polarity(), Speed(), Clipping(p=0.5)])"
+    assert repr(dataclasses.replace(policy, fuse=False)) == (
+        "Compose([Gain(), Polarity(), Speed(), Clipping(p=0.5)], fuse=False)"
+    )
+
+
+def test_switching_it_off_survives_a_file(tmp_path):
+    policy = sa.Compose([sa.Gain(), sa.Polarity()], fuse=False)
+    save_policy(policy, tmp_path / "policy.yaml")
+    assert load_policy(tmp_path / "policy.yaml") == policy
