@@ -81,15 +81,19 @@ class Draws:
 
     def to(self, device: torch.device | str, non_blocking: bool = True, **_: Any) -> Draws:
         """Copy every parameter to ``device`` in one transfer (from pinned memory where that is a GPU); returns self."""
-        target = torch.device(device)
-        nodes = list(self._nodes())
-        packed = torch.from_numpy(np.concatenate([node._pack() for node in nodes], axis=0))
+        target, packed = torch.device(device), self.pack()
         if target.type == "cuda":
             packed = packed.pin_memory().to(target, non_blocking=non_blocking)
-        else:
-            packed = packed.to(target)
+        return self.unpack(packed.to(target))
+
+    def pack(self) -> Tensor:
+        """Return every parameter in one int64 tensor ``(N, B)`` on the host; N depends on the policy alone."""
+        return torch.from_numpy(np.concatenate([node._pack() for node in self._nodes()], axis=0))
+
+    def unpack(self, packed: Tensor) -> Draws:
+        """Use ``packed``, what :meth:`pack` returned, moved to a device, as the parameters there; returns self."""
         start = 0
-        for node in nodes:
+        for node in self._nodes():
             start = node._unpack(packed, start)
         return self
 

@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 import speechaug as sa
 from speechaug.callbacks import Augment, AugmentationLog, SpectrogramAugment
-from speechaug.testing import _assert_close, _batch, _call, _draws, example, policy_example
+from speechaug.graph import CapturedPolicy
+from speechaug.testing import SAMPLE_RATE, _assert_close, _batch, _call, _draws, example, policy_example
 
 pytestmark = pytest.mark.gpu
 
@@ -31,6 +32,65 @@ def test_cuda_gives_what_the_cpu_gives_without_a_host_read(transform):
         torch.cuda.set_sync_debug_mode("default")
     assert torch.equal(y_lengths.cpu(), expected_lengths)
     _assert_close(y.cpu(), expected, "CUDA and CPU", factor=10.0)
+
+
+def _policies() -> list[sa.Transform]:
+    """Policies with everything that needs no files: waveform, spectrogram."""
+    waveform = [sa.AddColoredNoise(p=0.5), sa.Gain(), sa.Clipping(p=0.3), sa.LowPass(p=0.3), sa.Equalizer(p=0.5)]
+    waveform += [example(sa.Reverb), example(sa.AddNoise), sa.PitchShift(p=0.3), sa.Speed(p=0.5), sa.TimeShift(p=0.5)]
+    spectrogram = [sa.TimeWarp(p=0.5), sa.FrequencyMask(), sa.TimeMask(max_fraction=0.2)]
+    return [sa.Compose(waveform, range_policy="rescale"), sa.Compose(spectrogram)]
+
+
+@pytest.mark.parametrize("policy", _policies(), ids=["waveform", "spectrogram"])
+def test_captured_and_replayed_with_fresh_draws(policy):
+    x, lengths = (part.cuda() for part in _batch(policy))
+    rate = SAMPLE_RATE if policy.domain == "waveform" else None
+    captured = CapturedPolicy(policy, x, lengths, sample_rate=rate)
+    for seed in range(5):
+        draws = _draws(policy, len(x), seed)
+        y, y_lengths = captured(x * 0.5, lengths, draws)
+        expected, expected_lengths = policy(x * 0.5, lengths, draws.tensors("cuda"), sample_rate=rate)
+        _assert_close(y, expected, "replayed and direct")
+        assert torch.equal(y_lengths, expected_lengths)
+
+
+@pytest.mark.parametrize("policy", _policies(), ids=["waveform", "spectrogram"])
+def test_a_thousand_steps_take_no_more_memory(policy):
+    x, lengths = (part.cuda() for part in _batch(policy))
+    peaks = []
+    for step in range(1_000):
+        _call(policy, x, lengths, _draws(policy, len(x), step % 50))
+        if step in (99, 999):
+            torch.cuda.synchronize()
+            peaks.append(torch.cuda.max_memory_reserved())
+    assert peaks[1] == peaks[0]
+
+
+@pytest.mark.parametrize("policy", _policies(), ids=["waveform", "spectrogram"])
+def test_on_a_stream_of_its_own(policy):
+    x, lengths = (part.cuda() for part in _batch(policy))
+    draws = _draws(policy, len(x))
+    expected, _ = _call(policy, x, lengths, draws)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(50_000_000)  # whoever launches on the default stream is too early
+        late = x * 1.0
+        y, _ = _call(policy, late, lengths, draws)
+    torch.cuda.current_stream().wait_stream(stream)
+    _assert_close(y, expected, "another stream")
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("policy", _policies(), ids=["waveform", "spectrogram"])
+def test_on_a_device_that_is_not_the_current_one(policy):
+    x, lengths = _batch(policy)
+    first, second = (
+        _call(policy, x.to(device), lengths.to(device), _draws(policy, len(x)))[0] for device in ("cuda:0", "cuda:1")
+    )
+    assert second.device.index == 1
+    _assert_close(second.cpu(), first.cpu(), "two devices")
 
 
 WORDS = ["la", "mi"]
