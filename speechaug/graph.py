@@ -33,9 +33,8 @@ class StaticBatch:
         self._policy, self._sample_rate = policy, sample_rate
         self._x = x.clone()
         self._lengths = None if lengths is None else lengths.clone()
-        some = policy.sample(Rng.from_ids(seed=0, epoch=0, ids=[str(row) for row in range(x.shape[0])]))
-        self._packed = some.pack().to(x.device)
-        self._tree = some.unpack(self._packed).tensors(x.device)
+        self._draws = policy.sample(Rng.from_ids(seed=0, epoch=0, ids=[str(row) for row in range(x.shape[0])]))
+        self._packed = self._draws.pack().to(x.device)
 
     def fill(self, x: Tensor, lengths: Tensor | None, draws: Draws) -> None:
         """Copy a batch and its draws into place, without waiting for the device.
@@ -58,7 +57,8 @@ class StaticBatch:
 
     def run(self) -> tuple[Tensor, Tensor]:
         """Augment what is in place, with fixed shapes."""
-        return self._policy(self._x, self._lengths, self._tree, sample_rate=self._sample_rate)
+        tree = self._draws.unpack(self._packed).tensors(self._x.device)  # here, since it computes which rows are on
+        return self._policy(self._x, self._lengths, tree, sample_rate=self._sample_rate)
 
 
 class CapturedPolicy:
