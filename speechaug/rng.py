@@ -7,8 +7,9 @@ the place in the policy, the lower half counts the numbers drawn there.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,31 @@ def philox4x32(counter: Words, key: Words) -> Words:
         )
         k0, k1 = (k0 + np.uint64(_WEYL[0])) & _MASK, (k1 + np.uint64(_WEYL[1])) & _MASK
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def philox_blocks(keys: Words, place: Words, first: int, size: int) -> Words:
+    """Return ``size`` blocks from counter ``first`` on, for each key ``(B, 2)``, at a place of two words.
+
+    Example:
+        >>> philox_blocks(np.zeros((1, 2), np.uint32), np.zeros(2, np.uint32), 0, 3).shape
+        (1, 3, 4)
+    """
+    counter = np.zeros((len(keys), size, 4), np.uint32)
+    counter[..., 0] = np.arange(first, first + size, dtype=np.uint32)
+    counter[..., 2:] = place
+    return philox4x32(counter, keys[:, None, :])
+
+
+@functools.cache
+def _compiled() -> Callable[[Words, Words, int, int], Words]:
+    """:func:`philox_blocks`, compiled where that is possible."""
+    from speechaug.ops._op import available
+
+    if not available("cpu"):
+        return philox_blocks
+    from speechaug._philox import fill_blocks
+
+    return fill_blocks
 
 
 def _digest(parts: Iterable[str]) -> bytes:
@@ -137,10 +163,11 @@ class Rng:
         for name, view in zip(names, which, strict=True):
             occurrence = seen[name, view] = seen.get((name, view), -1) + 1
             parts = [str(seed), str(epoch), name, str(occurrence)]
-            shared += _digest(parts)
-            keys += _digest(parts if view == 0 else [*parts, f"view-{view}"])
-        words, common = (np.frombuffer(bytes(spelled), dtype="<u4").reshape(-1, 2) for spelled in (keys, shared))
-        return cls(words, shared=common, clean=np.equal(which, CLEAN).reshape(len(which)))
+            common = _digest(parts)
+            shared += common
+            keys += common if view == 0 else _digest([*parts, f"view-{view}"])
+        own, joint = (np.frombuffer(bytes(spelled), dtype="<u4").reshape(-1, 2) for spelled in (keys, shared))
+        return cls(own, shared=joint, clean=np.equal(which, CLEAN).reshape(len(which)))
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -156,11 +183,9 @@ class Rng:
 
     def _words(self, size: int) -> Words:
         """Return ``size`` blocks of four words per example, shape ``(B, size, 4)``."""
-        counter = np.zeros((len(self), size, 4), np.uint32)
-        counter[..., 0] = np.arange(self._drawn, self._drawn + size, dtype=np.uint32)
-        counter[..., 2:] = self._place_words
+        first = self._drawn
         self._drawn += size
-        return philox4x32(counter, self._keys[:, None, :])
+        return _compiled()(self._keys, self._place_words, first, size)
 
     def _units(self, size: int | None) -> Floats:
         words = self._words(1 if size is None else size)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import speechaug as sa
-from speechaug.rng import philox4x32
+from speechaug.rng import _compiled, philox4x32, philox_blocks
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,11 @@ def test_distributions():
 def test_one_text_is_not_a_list_of_ids():
     with pytest.raises(TypeError, match="ids must be a list"):
         sa.Rng.from_ids(seed=0, epoch=0, ids="utt-1")
+
+
+@pytest.mark.parametrize(("first", "size"), [(0, 1), (5, 7), (2**31, 3), (2**32 - 2, 2), (0, 0)])
+def test_compiled_blocks_are_those_of_numpy(first, size):
+    keys = np.random.default_rng(0).integers(0, 2**32, (5, 2), dtype=np.uint32)
+    place = np.array([2**32 - 1, 7], np.uint32)
+    assert (_compiled()(keys, place, first, size) == philox_blocks(keys, place, first, size)).all()
+    assert _compiled() is not philox_blocks
