@@ -4,6 +4,7 @@ VENV    ?= .venv
 WORKERS ?= auto
 PY      := $(VENV)/bin/python
 STAMP   := $(VENV)/.speechaug-installed
+BENCH_STAMP := $(VENV)/.speechaug-bench-installed
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all bench lint
@@ -27,7 +28,12 @@ test: $(STAMP)  ## the fast tests
 test-all: $(STAMP)  ## every test; those for a GPU are skipped without one
 	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-bench: $(STAMP)  ## measure speed
+$(BENCH_STAMP): $(STAMP)
+	@echo "Installing the libraries to measure beside"
+	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+bench: $(BENCH_STAMP)  ## measure speed beside other libraries
 	$(PY) -m benchmarks
 
 lint: $(STAMP)  ## style and types

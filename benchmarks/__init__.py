@@ -1,1 +1,1 @@
-"""Speed, measured: ``python -m benchmarks``."""
+"""Speed, measured beside the libraries people use: ``python -m benchmarks --help``."""

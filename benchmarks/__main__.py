@@ -1,129 +1,175 @@
-"""Time every transform on a batch, beside audiomentations where it has the effect.
+"""Measure speech augmentation beside the libraries people use, on one machine in one process.
 
-Both sides of a row run interleaved in one process on one thread, after the contract's row-alone check is green. Printed
-and written to ``benchmarks/results/cpu.md``: medians with the 20th and 80th percentile.
+A row is measured only after its gate: each row of a batch alone gives what it gives in the batch, and the physics hold.
+Everybody runs in interleaved rounds on the same audio; libraries that are not installed are listed as absent.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import platform
-import time
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-import speechaug as sa
-from speechaug.testing import check_row_alone, example
+from benchmarks import first_call, pages, readme, results, scaling
+from benchmarks.batch import Batch
+from benchmarks.machine import Others, cores, describe, load_average
+from benchmarks.measure import Bench, Effort, use_threads
+from benchmarks.progress import progress
+from benchmarks.rows import Row, rows
 
-RATE = 16_000
-ROWS, SECONDS = 32, 4
+SHAPES = ((32, 4.0), (8, 4.0), (64, 4.0), (8, 15.0), (32, 15.0), (64, 15.0))
+"""The first in full, the others with the peers that a goal names."""
 
+FULL = Effort()
+REDUCED = Effort(rounds=7, budget_s=0.7, patience_s=1.5, every_peer=False, memory=False)
+QUICK = Effort(rounds=3, budget_s=0.3, patience_s=1.0, memory=False)
+QUICK_SHAPE = (8, 2.0)
 
-def bank(length: int, decay: float) -> sa.Bank:
-    """Return clips of decaying noise."""
-    generator = np.random.default_rng(1)
-    envelope = np.exp(-np.arange(length) / decay)
-    return sa.Bank.from_arrays([generator.standard_normal(length) * envelope * 0.1 for _ in range(8)], sample_rate=RATE)
+EXAMPLES = """
+examples:
+  python -m benchmarks                               everything, about ten minutes; writes benchmarks/results/cpu.md
+  python -m benchmarks --quick --rows masks Gain     a first look at two rows; writes nothing
+  python -m benchmarks --rows policy --shapes 32x4 --threads 1,2 --rounds 30
+  python -m benchmarks --scaling                     8 to 256 rows, 1 to 60 s: is the cost linear?
+  python -m benchmarks --first-call                  what compiling the kernels costs
+  python -m benchmarks --device cuda                 on a GPU, with CUDA graphs and the device's clock
+  python -m benchmarks --readme                      the README's table from benchmarks/results/cpu.json
 
-
-def subjects() -> list[sa.Transform]:
-    """Return every waveform and spectrogram transform at p=1."""
-    built = []
-    for name, cls in sorted(sa.TRANSFORMS.items()):
-        if name in ("Compose", "OneOf", "SomeOf") or not cls.__module__.startswith("speechaug."):
-            continue
-        transform = example(cls)
-        if name in ("AddNoise", "Reverb"):
-            transform = dataclasses.replace(
-                transform, bank=bank(*((80_000, 1e9) if name == "AddNoise" else (8_000, 1_500.0)))
-            )
-        built.append(dataclasses.replace(transform, p=1.0))
-    return built
-
-
-def peers() -> dict[str, Callable[[], Any]]:
-    """Return audiomentations' transform of the same effect, for each of ours that has one."""
-    import audiomentations as am
-
-    return {
-        "Gain": lambda: am.Gain(-6.0, 6.0, p=1.0),
-        "Polarity": lambda: am.PolarityInversion(p=1.0),
-        "AddColoredNoise": lambda: am.AddColorNoise(5.0, 30.0, p=1.0),
-        "LowPass": lambda: am.LowPassFilter(2_000.0, 7_500.0, 12, 12, p=1.0),
-        "HighPass": lambda: am.HighPassFilter(50.0, 600.0, 12, 12, p=1.0),
-        "PitchShift": lambda: am.PitchShift(-3.0, 3.0, p=1.0),
-        "TimeStretch": lambda: am.TimeStretch(0.8, 1.25, leave_length_unchanged=False, p=1.0),
-        "TimeShift": lambda: am.Shift(-0.1, 0.1, rollover=False, p=1.0),
-    }
+rows:
+  {rows}
+"""
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Return the milliseconds of one call."""
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1e3
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.rows or ()) - set(rows()))
+    if unknown:
+        parser.error(f"--rows must name rows listed by --help, got {' '.join(unknown)}")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda needs a GPU that torch can use (torch.cuda.is_available() is False)")
+    if options.readme:
+        try:
+            readme.rewrite()
+        except ValueError as error:
+            parser.error(str(error))
+        print(f"Wrote the table of {readme.RESULTS.name} into {readme.README.name}")
+        return 0
+    chosen = [row for name, row in rows().items() if not options.rows or name in options.rows]
+    job = _scaling if options.scaling else _first_calls if options.first_call else _speed
+    machine = describe(options.device)
+    section, content = job(chosen, options, machine)
+    print(pages.page(section, content))
+    _keep(options, section, content)
+    return 0
 
 
-def percentiles(values: list[float]) -> str:
-    """Return the median with the 20th and 80th percentile."""
-    low, middle, high = np.percentile(values, [20, 50, 80])
-    return f"{middle:.1f} ({low:.1f} to {high:.1f})"
+def _speed(chosen: list[Row], options: argparse.Namespace, machine: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    shapes = options.shapes or ([QUICK_SHAPE] if options.quick else list(SHAPES))
+    usual = [1] if options.quick else [cores()] if options.device == "cuda" else sorted({1, cores()})
+    threads = options.threads or usual
+    run = results.Run(machine, [])
+    weights = [rows_ * seconds / 128.0 + (0.0 if place else 4.0) for place, (rows_, seconds) in enumerate(shapes)]
+    total = len(chosen) * len(threads) * sum(weights)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, progress(total) as step:
+        bench = Bench(options.device, Path(folder))
+        for place, (shape, weight) in enumerate(zip(shapes, weights, strict=True)):
+            batch = Batch(shape[0], shape[1], options.device, Path(folder))
+            effort = QUICK if options.quick else REDUCED if place and not options.shapes else FULL
+            effort = effort._replace(rounds=options.rounds or effort.rounds)
+            for count in threads:
+                for row in chosen:
+                    step(f"{row.name} {shape[0]} x {shape[1]:g} s, {count} thread{'s' * (count > 1)}", weight)
+                    run.results.append(bench.measure(row, batch, count, effort))
+    machine["load_after"] = load_average()
+    return "speed", run.to_dict()
 
 
-def measure(transform: sa.Transform, peer: Any, rounds: int) -> tuple[str, str, str, str]:
-    """Return draw, apply and peer times and the ratio, interleaved."""
-    check_row_alone(transform)
-    spectrogram = transform.domain == "spectrogram"
-    shape = (ROWS, 80, 100 * SECONDS) if spectrogram else (ROWS, RATE * SECONDS)
-    x = torch.from_numpy(np.random.default_rng(0).standard_normal(shape).astype(np.float32) * 0.1)
-    clips = x.numpy()
-    draw, apply, other = [], [], []
-    for number in range(rounds + 2):
-        rng = sa.Rng.from_ids(seed=0, epoch=number, ids=[str(row) for row in range(ROWS)])
-        drawn: list[sa.Draws] = []
-        draw.append(timed(lambda rng=rng, drawn=drawn: drawn.append(transform.sample(rng))))
-        apply.append(timed(lambda drawn=drawn: transform(x, None, drawn[0], sample_rate=None if spectrogram else RATE)))
-        if peer is not None:
-            other.append(timed(lambda: [peer(clip, RATE) for clip in clips]))
-    draw, apply, other = draw[2:], apply[2:], other[2:]
-    ratio = f"{np.median(other) / np.median(np.add(draw, apply)):.1f}" if other else ""
-    return percentiles(draw), percentiles(apply), percentiles(other) if other else "", ratio
+def _scaling(chosen: list[Row], options: argparse.Namespace, machine: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    use_threads((options.threads or [1])[0])
+    shapes, others = scaling.shapes(), Others()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, progress(sum(r * s for r, s in shapes)) as step:
+
+        def batches() -> Any:
+            for count, seconds in shapes:
+                step(f"{count} x {seconds:g} s", count * seconds)
+                yield Batch(count, seconds, options.device, Path(folder))
+
+        lines = scaling.measure(chosen, batches())
+    return "scaling", _section(machine, others, lines)
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
-    import audiomentations
+def _first_calls(chosen: list[Row], options: argparse.Namespace, machine: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    others, lines = Others(), []
+    with progress(len(chosen)) as step:
+        for row in chosen:
+            step(f"{row.name}, twice in a process of its own", 1.0)
+            lines.append(first_call.measure(row.name, options.device))
+    return "first_call", _section(machine, others, lines)
 
-    table = [
-        f"Milliseconds for a batch of {ROWS} x {SECONDS} s ({RATE} Hz; spectrograms of 80 bands, 100 frames/s), "
-        f"one thread, medians of {rounds} interleaved rounds (20th to 80th percentile). Plain PyTorch, no kernels yet.",
-        "",
-        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"audiomentations {audiomentations.__version__}, speechaug {sa.__version__}.",
-        "",
-        "| transform | draw | apply | audiomentations | ratio |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    known = peers()
-    for transform in subjects():
-        name = type(transform).__name__
-        row = measure(transform, known[name]() if name in known else None, rounds)
-        table.append(f"| {name} | " + " | ".join(row) + " |")
-        print(table[-1], flush=True)
-    target = Path(__file__).parent / "results" / "cpu.md"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text("\n".join(table) + "\n", encoding="utf-8")
-    print(f"Wrote {target.relative_to(Path(__file__).parents[1])}")
+
+def _section(machine: dict[str, Any], others: Others, lines: Sequence[Any]) -> dict[str, Any]:
+    busy = others.cores()
+    machine["load_after"] = load_average()
+    found = [dataclasses.asdict(line) for line in lines]
+    return {"machine": machine, "others": [] if busy is None else [busy], "rows": found}
+
+
+def _keep(options: argparse.Namespace, section: str, content: dict[str, Any]) -> None:
+    """Write the page and the data of a full run, or where the user said."""
+    partial = options.quick or options.rows or options.shapes or options.threads or options.rounds
+    if partial and options.output is None:
+        print("Not written: a part of the rows or of the effort (--output FOLDER writes it all the same).")
+        return
+    folder = options.output or results.FOLDER
+    kept = results.save(folder / f"{options.device}.json", section, content)
+    (folder / f"{options.device}.md").write_text(pages.whole(kept), encoding="utf-8")
+    print(f"Wrote {options.device}.md and {options.device}.json in {folder}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = EXAMPLES.format(rows=" ".join(rows()))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog=names,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows")
+    parser.add_argument("--shapes", type=_shapes, metavar="32x4,...", help="rows x seconds, all in full")
+    parser.add_argument("--threads", type=_counts, metavar="1,2", help="numbers of threads (1 and all cores)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds at most (15)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where ours runs (cpu)")
+    parser.add_argument("--quick", action="store_true", help="8 x 2 s, 3 rounds, one thread")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write <device>.md and .json there")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--scaling", action="store_true", help="cost over 8 to 256 rows and 1 to 60 s instead")
+    what.add_argument("--first-call", action="store_true", help="seconds of the first call, compiled and not, instead")
+    what.add_argument("--readme", action="store_true", help="rewrite the README's table, measure nothing")
+    return parser
+
+
+def _shapes(text: str) -> list[tuple[int, float]]:
+    try:
+        pairs = [part.split("x") for part in text.split(",")]
+        return [(int(rows_), float(seconds)) for rows_, seconds in pairs]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be rows x seconds such as 32x4,8x15, got {text!r}") from error
+
+
+def _counts(text: str) -> list[int]:
+    counts = [int(part) if part.isdigit() else 0 for part in text.split(",")]
+    if min(counts) < 1:
+        raise argparse.ArgumentTypeError(f"must be whole numbers such as 1,2, got {text!r}")
+    return counts
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from speechaug.spectrogram.mask import FrequencyMask, TimeMask
     from speechaug.spectrogram.warp import TimeWarp
     from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
+    from speechaug.waveform.air import AirAbsorption
+    from speechaug.waveform.equalize import Equalizer
     from speechaug.waveform.filter import BandPass, HighPass, LowPass
     from speechaug.waveform.level import Gain, Polarity
+    from speechaug.waveform.microphone import Microphone
     from speechaug.waveform.noise import AddColoredNoise, AddNoise
     from speechaug.waveform.room import Reverb
     from speechaug.waveform.time import Speed, TimeShift, TimeStretch
@@ -32,17 +35,20 @@ __all__ = [
     "TRANSFORMS",
     "AddColoredNoise",
     "AddNoise",
+    "AirAbsorption",
     "Augmented",
     "BandPass",
     "Bank",
     "Clipping",
     "Compose",
     "Draws",
+    "Equalizer",
     "FrequencyMask",
     "Gain",
     "HighPass",
     "LogMel",
     "LowPass",
+    "Microphone",
     "OneOf",
     "PitchShift",
     "Polarity",

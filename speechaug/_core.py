@@ -14,9 +14,12 @@ from speechaug.rng import Rng
 from speechaug.spectrogram.mask import FrequencyMask, TimeMask
 from speechaug.spectrogram.warp import TimeWarp
 from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
+from speechaug.waveform.air import AirAbsorption
 from speechaug.waveform.distortion import Clipping, Quantization, TanhDistortion
+from speechaug.waveform.equalize import Equalizer
 from speechaug.waveform.filter import BandPass, HighPass, LowPass
 from speechaug.waveform.level import Gain, Polarity
+from speechaug.waveform.microphone import Microphone
 from speechaug.waveform.noise import AddColoredNoise, AddNoise
 from speechaug.waveform.room import Reverb
 from speechaug.waveform.time import Speed, TimeShift, TimeStretch
@@ -25,16 +28,19 @@ from speechaug.waveform.voice import PitchShift
 __all__ = [
     "AddColoredNoise",
     "AddNoise",
+    "AirAbsorption",
     "Augmented",
     "BandPass",
     "Bank",
     "Clipping",
     "Compose",
     "Draws",
+    "Equalizer",
     "FrequencyMask",
     "Gain",
     "HighPass",
     "LowPass",
+    "Microphone",
     "OneOf",
     "PitchShift",
     "Polarity",

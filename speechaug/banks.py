@@ -15,6 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speechaug.functional.room import DIRECT_S
+from speechaug.ops.bank_response import bank_response
+from speechaug.ops.noise.reference import recorded
 from speechaug.rng import Ints, Rng
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"})
@@ -30,6 +33,7 @@ class Clips(NamedTuple):
     start: Tensor
     length: Tensor
     peak: Tensor
+    energy: Tensor  # float64 (clips, 2): near the peak, where a response's direct path is, and of the rest
 
 
 class Bank:
@@ -75,6 +79,7 @@ class Bank:
         self._names: tuple[str, ...] = ()
         self._hashes: tuple[str, ...] = ()
         self._longest = 0
+        self._reach = (0, 0)
         self._clips: Clips | None = None
         self._loops: dict[torch.device, Clips] = {}
         self._raw: dict[torch.device, Clips] = {}
@@ -146,7 +151,9 @@ class Bank:
             torch.from_numpy(np.cumsum(lengths) - lengths),
             torch.from_numpy(lengths),
             torch.from_numpy(np.array([np.abs(clip).argmax() for clip in clips], np.int64)),
+            torch.from_numpy(_energies(pcm, scales, lengths, int(DIRECT_S * self.sample_rate))),
         )
+        self._reach = max(int(np.abs(clip).argmax()) for clip in clips), max(_after(clip) for clip in clips)
         self._names, self._hashes, self._longest = names, hashes, int(lengths.max())
 
     def _check_weights(self, names: Sequence[str]) -> None:
@@ -230,11 +237,17 @@ class Bank:
         Returns:
             float32 ``(B, width)``.
         """
-        loops = self._on(self._loops, clip.device, _looped)
-        period = loops.length[clip]
-        first = (offset.to(torch.float64) * period).long()
-        within = (first[:, None] + torch.arange(width, device=clip.device)) % period[:, None]
-        return loops.pcm[loops.start[clip][:, None] + within] * loops.scale[clip][:, None]
+        return recorded(*self.loops(clip.device), clip, offset, width)
+
+    def loops(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the clips on a device, made to start again without a seam.
+
+        Returns:
+            int16 samples, one clip after the other; where in them each clip starts and after how many it starts again,
+            int64 ``(clips,)``; what its samples are multiplied by, float32 ``(clips,)``.
+        """
+        loops = self._on(self._loops, device, _looped)
+        return loops.pcm, loops.start, loops.length, loops.scale
 
     def take(self, clip: Tensor) -> tuple[Tensor, Tensor]:
         """Return each row's whole clip, zero-padded to the longest of the bank, and where its largest sample is.
@@ -251,10 +264,70 @@ class Bank:
         samples = clips.pcm[index] * clips.scale[clip][:, None]
         return samples.where(inside, 0.0), clips.peak[clip]
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """How far clips extend before and after their largest sample, at most, in samples."""
+        self.load()
+        return self._reach
+
+    def gains(self, clip: Tensor, wet: Tensor | None) -> Tensor:
+        """What scales each row's clip, as a response, to unit energy.
+
+        Args:
+            clip: index per row, int64 ``(B,)``.
+            wet: ``(B,)`` scale of what is not near the peak; None for 1.
+
+        Returns:
+            float64 ``(B, 2)``: of what is near the peak and of the rest; ``(B, 1)`` where ``wet`` is None.
+        """
+        energy = self._on(self._raw, clip.device, lambda raw, _: raw).energy[clip]
+        if wet is None:
+            return energy.sum(dim=1, keepdim=True).rsqrt()
+        parts = torch.stack([torch.ones_like(wet), wet], dim=1).double()
+        return parts * (energy * parts.square()).sum(dim=1, keepdim=True).rsqrt()
+
+    def sign(self, clip: Tensor) -> Tensor:
+        """Sign of the largest sample of each row's clip, float64 ``(B,)``."""
+        clips = self._on(self._raw, clip.device, lambda raw, _: raw)
+        return clips.pcm[(clips.start + clips.peak)[clip]].sign().double()
+
+    def response(self, clip: Tensor, gains: Tensor, size: int) -> Tensor:
+        """Return each row's clip as a transfer function, its largest sample at time 0.
+
+        Args:
+            clip: index per row, int64 ``(B,)``.
+            gains: as :meth:`gains` returns them.
+            size: of the transform, more than the bank's whole reach.
+
+        Returns:
+            complex64 ``(B, size // 2 + 1)``.
+        """
+        clips = self._on(self._raw, clip.device, lambda raw, _: raw)
+        tables = (clips.pcm, clips.scale, clips.start, clips.length, clips.peak)
+        spectrum: Tensor = bank_response(clip, gains, *tables, int(DIRECT_S * self.sample_rate), self._longest, size)
+        return spectrum
+
     def _on(self, cache: dict[torch.device, Clips], device: torch.device, make: Any) -> Clips:
         if device not in cache:
             cache[device] = Clips(*(table.to(device) for table in make(self._loaded(), self.sample_rate)))
         return cache[device]
+
+
+def _energies(
+    pcm: NDArray[np.int16], scales: NDArray[np.float32], lengths: NDArray[np.int64], near: int
+) -> NDArray[np.float64]:
+    """Energy of each clip as it is stored, near its largest sample and of the rest: ``(clips, 2)``."""
+    energies = np.zeros((len(lengths), 2))
+    for row, clip in enumerate(np.split(pcm, np.cumsum(lengths)[:-1])):
+        squares, peak = clip.astype(np.float64) ** 2, int(np.abs(clip).argmax())
+        energies[row, 0] = squares[max(peak - near, 0) : peak + near + 1].sum()
+        energies[row, 1] = squares.sum() - energies[row, 0]
+    stored: NDArray[np.float64] = energies * (scales[:, None].astype(np.float64) / 32767.0) ** 2
+    return stored
+
+
+def _after(clip: NDArray[np.float32]) -> int:
+    return len(clip) - 1 - int(np.abs(clip).argmax())
 
 
 def _decode(folder: Path, sample_rate: int) -> tuple[list[str], list[str], list[NDArray[np.float32]], list[str]]:

@@ -157,7 +157,8 @@ class LogMel(nn.Module):
         if torch.compiler.is_exporting():  # what is exported runs where our op does not exist
             energy = self._mel_energy(reference.padded(x, lengths, self.n_fft))
             return reference.logarithm(energy, lengths, self.hop_length, floor, normalise)
-        return mel(x, lengths.long(), *self._constants(), self.n_fft, self.hop_length, floor, normalise)
+        spec: Tensor = mel(x, lengths.long(), *self._constants(), self.n_fft, self.hop_length, floor, normalise)
+        return spec
 
     def _mel_energy(self, x: Tensor) -> Tensor:
         return reference.mel_energy(x, *self._constants(), self.n_fft, self.hop_length)

@@ -113,6 +113,29 @@ def test_no_host_read_and_no_state() -> None:
     assert frames.shape == (3,)
 
 
+def test_exported_graph_holds_no_operator_of_ours() -> None:
+    features, x = LogMel(8_000), _noise(2, 4_000)
+    exported = torch.export.export(features, (x, torch.tensor([4_000, 3_000])))
+    graphs = [part.graph for part in exported.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
+    names = {str(node.target) for graph in graphs for node in graph.nodes if node.op == "call_function"}
+    assert any("stft" in name for name in names)
+    assert not any("speechaug" in name for name in names)
+    lengths = torch.tensor([2_000, 4_000])
+    for found, expected in zip(exported.module()(x, lengths), features(x, lengths), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+
+
+def test_gradient_in_float32_is_that_of_float64() -> None:
+    x, lengths = _noise(3, 2_000), torch.tensor([2_000, 700, 1])
+    gradients = []
+    for dtype in (torch.float32, torch.float64):
+        leaf = x.to(dtype).requires_grad_()
+        spec, _ = LogMel(8_000)(leaf, lengths)
+        gradients.append(torch.autograd.grad((spec * _noise(3, 40, 26, seed=1)).sum(), leaf)[0])
+    torch.testing.assert_close(gradients[0].double(), gradients[1], atol=1e-2, rtol=1e-2)
+    assert not gradients[0][1, 700:].any()
+
+
 @pytest.mark.parametrize("options", [
     {"hop_ms": 0.0}, {"window_ms": 0.1}, {"n_mels": 0}, {"n_mels": 200}, {"f_min_hz": 4_000.0}, {"f_max_hz": 4_001.0},
     {"dynamic_range_db": 0.0}, {"normalisation": "batch"},

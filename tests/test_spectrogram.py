@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -101,6 +103,45 @@ def test_masks_are_what_a_loop_makes(fill: str) -> None:
         assert np.allclose(by_frames[row].numpy(), high, atol=1e-12)
 
 
+def test_masks_in_one_pass_are_masks_one_after_another() -> None:
+    x, rng = batch(), np.random.default_rng(3)
+    bins = mask.place_stripes(
+        20, torch.from_numpy(rng.uniform(size=(6, 2))), torch.from_numpy(rng.integers(0, 25, (6, 2)))
+    )
+    start, width = torch.from_numpy(rng.uniform(size=(6, 3))), torch.from_numpy(rng.integers(0, 60, (6, 3)))
+    frames = mask.place_stripes(LENGTHS[:, None], start, width)
+    one_by_one = mask.masks(mask.masks(x, LENGTHS, bins=bins), LENGTHS, frames=frames)
+    assert torch.equal(mask.masks(x, LENGTHS, bins, frames), one_by_one)
+    assert torch.equal(mask.masks(x, LENGTHS, frames=frames), mask.time_mask(x, LENGTHS, start, width))
+    assert torch.equal(mask.masks(x, LENGTHS), x)
+    with pytest.raises(ValueError, match="mask: fill must be 'zero' or 'mean', got 'noise'"):
+        mask.masks(x, LENGTHS, fill="noise")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("transform", [
+    sa.FrequencyMask(count=3), sa.TimeMask(max_fraction=0.5), sa.TimeMask(width_fraction=0.1, count_fraction=0.04),
+    sa.FrequencyMask(fill="mean"), sa.TimeMask(fill="mean"), sa.TimeWarp(),
+], ids=str)  # fmt: skip
+def test_a_batch_laid_out_by_frames_stays_so(transform: sa.Transform) -> None:
+    x, draws = batch(), sample(transform, 6)
+    by_frames = x.mT.contiguous().mT
+    y, _ = transform(by_frames, LENGTHS, draws)
+    assert y.stride() == by_frames.stride()
+    torch.testing.assert_close(y, transform(x, LENGTHS, draws)[0], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("transform", [
+    sa.FrequencyMask(count=3), sa.TimeMask(max_fraction=0.5), sa.TimeMask(width_fraction=0.1, count_fraction=0.04),
+], ids=str)  # fmt: skip
+def test_stripes_are_what_a_mask_hides(transform: sa.FrequencyMask | sa.TimeMask) -> None:
+    x, draws = batch(), sample(transform, 6)
+    axis, first, width = transform.stripes(LENGTHS, 20, **draws.mirror(x.device))
+    bins, frames = ((first, width), None) if axis == 1 else (None, (first, width))
+    assert torch.equal(mask.masks(x, LENGTHS, bins, frames), transform(x, LENGTHS, draws)[0])
+    assert transform.fusion == "mask"
+    assert dataclasses.replace(transform, fill="mean").fusion is None
+
+
 def test_time_warp_equals_numpy_interpolation() -> None:
     x = batch(torch.float64)
     window = 30.0
@@ -156,7 +197,7 @@ def test_degenerate_input(shape: tuple[int, ...]) -> None:
     unit, width = torch.full((shape[0], 2), 0.99), torch.full((shape[0], 2), 50)
     for fill in ("zero", "mean"):
         for run in (mask.time_mask, mask.frequency_mask):
-            y = run(x, lengths, unit, width, fill)  # type: ignore[arg-type]
+            y = run(x, lengths, unit, width, fill)
             assert y.shape == shape
             assert torch.isfinite(y).all()
             assert not (y * ~valid_mask(x, lengths)).any()

@@ -87,41 +87,72 @@ def test_host_and_device_agree_on_lengths(name):
 # Resampling
 
 
-@pytest.mark.parametrize("top", [0.7, 0.85])
-def test_any_ratio_is_read_with_90_db(top):
-    """Forty tones up to a share of the lower Nyquist frequency, each ratio a row of one batch, against the formula."""
+QUALITIES = [("high", 78, 75), ("fast", 60, 51)]
+"""In dB: how far errors lie below the signal, and what is left of a tone beyond the new Nyquist frequency."""
+
+
+@pytest.mark.parametrize(("quality", "errors_db", "_"), QUALITIES)
+def test_any_ratio_is_read_as_well_as_promised(quality, errors_db, _):
+    """Forty tones up to 0.85 of the lower Nyquist frequency, each ratio a row of one batch, against the formula."""
     rng, samples = np.random.default_rng(0), 24_000
     factors = np.array(ODD_RATIOS)
-    omega = np.pi * top * np.minimum(1.0, 1.0 / factors)[:, None] * rng.uniform(0.01, 1.0, (len(factors), 40))
+    omega = np.pi * 0.85 * np.minimum(1.0, 1.0 / factors)[:, None] * rng.uniform(0.01, 1.0, (len(factors), 40))
     phase = rng.uniform(0, 2 * np.pi, omega.shape)
 
     def tones(row, positions):
         return np.cos(omega[row][:, None] * positions + phase[row][:, None]).mean(0)
 
     x = tensor([tones(row, np.arange(samples)) for row in range(len(factors))])
-    y = F.resample(x, full(x), rows(ODD_RATIOS), 4 * samples)
+    y = F.resample(x, full(x), rows(ODD_RATIOS), 4 * samples, quality)
     for row, factor in enumerate(ODD_RATIOS):
-        middle = np.arange(round(samples / factor))[round(800 / factor) : -round(800 / factor)]
-        assert snr_db(y[row, middle], tones(row, middle * factor)) > 90, factor
+        middle = np.arange(round(samples / factor))[round(400 / factor) : -round(400 / factor)]
+        assert snr_db(y[row, middle], tones(row, middle * factor)) > errors_db, factor
 
 
+@pytest.mark.parametrize(("quality", "errors_db", "_"), QUALITIES)
 @pytest.mark.parametrize("factor", [0.9, 1.1])
-def test_resampling_agrees_with_soxr(factor):
+def test_resampling_agrees_with_soxr(factor, quality, errors_db, _):
     noise = np.random.default_rng(1).standard_normal(20_000)
     spectrum = np.fft.rfft(noise * np.hanning(20_000))
     spectrum[int(0.8 / max(1.0, factor) * len(spectrum)) :] = 0.0
     x = np.fft.irfft(spectrum)
     expected = soxr.resample(x, round(100_000 * factor), 100_000, quality="VHQ")
-    y = F.resample(tensor(x)[None], torch.tensor([20_000]), rows([factor]), round(20_000 / factor))[0].numpy()
+    y = F.resample(tensor(x)[None], torch.tensor([20_000]), rows([factor]), round(20_000 / factor), quality)[0].numpy()
     inner = slice(500, min(len(y), len(expected)) - 500)
-    assert snr_db(y[inner], expected[inner]) > 80
+    assert snr_db(y[inner], expected[inner]) > errors_db
 
 
-@pytest.mark.parametrize(("tone", "factor"), [(0.96, 1.1), (0.93, 1.1), (0.52, 2.0), (0.26, 4.0)])
-def test_what_lies_beyond_the_new_nyquist_frequency_vanishes(tone, factor):
+@pytest.mark.parametrize(("quality", "_", "left_db"), QUALITIES)
+@pytest.mark.parametrize(("tone", "factor"), [(0.96, 1.1), (0.97, 1.1), (0.53, 2.0), (0.265, 4.0)])
+def test_what_lies_beyond_the_new_nyquist_frequency_vanishes(tone, factor, quality, _, left_db):
     x = tensor(np.cos(np.pi * tone * np.arange(16_000)))[None]
-    y = F.resample(x, full(x), rows([factor]), round(16_000 / factor))[0, 400:-400]
-    assert db(y.numpy().std() / x.numpy().std()) < -80
+    y = F.resample(x, full(x), rows([factor]), round(16_000 / factor), quality)[0, 400:-400]
+    assert db(y.numpy().std() / x.numpy().std()) < -left_db
+
+
+@pytest.mark.parametrize(("tone", "factor"), [(0.95, 0.9), (0.99, 0.8), (0.92, 1.1), (0.501, 2.0), (0.2505, 4.0)])
+def test_high_quality_has_neither_images_nor_aliases(tone, factor):
+    """What the output holds is the tone alone, or, where that lies beyond the Nyquist frequency, nothing."""
+    x = tensor(np.cos(np.pi * tone * np.arange(32_000)))[None]
+    y = F.resample(x, full(x), rows([factor]), round(32_000 / factor))[0].double().numpy()[400:-400]
+    spectrum = np.abs(np.fft.rfft(y * np.blackman(len(y)))) / (0.21 * len(y))
+    bins = np.linspace(0.0, 1.0, len(spectrum))
+    assert db(spectrum[np.abs(bins - tone * factor) > 0.002].max()) < -75
+
+
+def test_resampling_refuses_other_qualities():
+    with pytest.raises(ValueError, match=r"^resample: quality must be one of high, fast, got 'best'"):
+        F.resample(torch.zeros(1, 4), torch.tensor([4]), rows([0.9]), 4, "best")
+    with pytest.raises(ValueError, match=r"^Speed: quality must be 'high' or 'fast', got 'best'"):
+        sa.Speed(quality="best")
+
+
+def test_speed_takes_the_quality_it_was_given():
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 2_000))).float()
+    policies = [sa.Speed(factor=(0.9, 0.9), quality=quality) for quality in ("high", "fast")]
+    for policy in policies:
+        y, _ = policy(x, None, policy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a"])), sample_rate=SAMPLE_RATE)
+        assert torch.equal(y, F.resample(x, full(x), rows([0.9]), 2_222, policy.quality))
 
 
 def test_factor_one_is_exact_and_other_rows_do_not_care():
@@ -135,10 +166,14 @@ def test_factor_one_is_exact_and_other_rows_do_not_care():
 
 def test_positions_stay_exact_over_a_minute():
     """A float32 position has lost 38 dB after 15 seconds; the last second must be as good as the first."""
-    factor, last = 0.937, np.arange(1_000_000, 1_020_000)
+    factor = 0.937
     x = tensor(np.sin(2.0 * np.arange(960_000)))[None]
     y = F.resample(x, full(x), rows([factor]), round(960_000 / factor))[0]
-    assert snr_db(y[last], np.sin(2.0 * last * factor)) > 95
+    first, last = (
+        snr_db(y[span], np.sin(2.0 * span * factor)) for span in (np.arange(1_000, 21_000), np.arange(10**6, 1_020_000))
+    )
+    assert min(first, last) > 77
+    assert abs(first - last) < 0.5
 
 
 # Stretching
@@ -148,7 +183,7 @@ def test_stretch_keeps_pitch_and_level_of_tones():
     frequencies = [80.0, 110.0, 200.0, 440.0, 1_000.0, 2_500.0, 4_000.0]
     for rate in (0.5, 0.8, 0.937, 1.25, 2.0):
         x = tensor([harmonics(f, 1.5, top_hz=0) for f in frequencies])
-        y = F.time_stretch(x, full(x), rows([rate] * 7), round(24_000 / rate), SAMPLE_RATE)
+        y = F.time_stretch(x, full(x), rows([rate] * 7), round(24_000 / rate), SAMPLE_RATE, "high")
         for row, f in enumerate(frequencies):
             inner = y[row, 1_000:-1_000].numpy()
             assert abs(cents(f0_hz(inner, f), f)) < 5, (rate, f)
@@ -159,7 +194,7 @@ def test_stretch_keeps_pitch_and_level_of_tones():
 def test_stretch_keeps_pitch_and_level_of_voices(rate):
     frequencies = [80.0, 95.0, 120.0, 190.0, 270.0, 400.0]
     x = tensor([harmonics(f, 1.5) for f in frequencies])
-    y = F.time_stretch(x, full(x), rows([rate] * 6), round(24_000 / rate), SAMPLE_RATE)
+    y = F.time_stretch(x, full(x), rows([rate] * 6), round(24_000 / rate), SAMPLE_RATE, "high")
     for row, f in enumerate(frequencies):
         inner = y[row, 1_000:-1_000].numpy()
         assert abs(cents(f0_hz(inner, f), f)) < 5, f
@@ -171,7 +206,7 @@ def test_stretch_has_no_dip_at_either_end():
     x = tensor([harmonics(440.0, 0.8, top_hz=0)] * 4)
     ratios = [0.5, 0.8, 1.25, 2.0]
     lengths = F.scaled_lengths(full(x), rows(ratios))
-    y = F.time_stretch(x, full(x), rows(ratios), int(lengths.max()), SAMPLE_RATE)
+    y = F.time_stretch(x, full(x), rows(ratios), int(lengths.max()), SAMPLE_RATE, "high")
     for row, length in enumerate(lengths.tolist()):
         for part in (y[row, :320], y[row, length - 320 : length]):
             assert abs(db(part.numpy().std() / x[row].numpy().std())) < 1.5
@@ -180,15 +215,15 @@ def test_stretch_has_no_dip_at_either_end():
 def test_stretch_by_nearly_one_gives_the_input_back():
     """Framing, windows and the normalised overlap-add cancel: what is left is the rate."""
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 8_000))).float()
-    y = F.time_stretch(x, full(x), rows([1.0 + 1e-9]), 8_000, SAMPLE_RATE)
+    y = F.time_stretch(x, full(x), rows([1.0 + 1e-9]), 8_000, SAMPLE_RATE, "high")
     assert snr_db(y, x.numpy()) > 45  # 0.02 dB softer: the price of being stable where bins disagree
-    assert torch.equal(F.time_stretch(x, full(x), rows([1.0]), 8_000, SAMPLE_RATE), x)
+    assert torch.equal(F.time_stretch(x, full(x), rows([1.0]), 8_000, SAMPLE_RATE, "high"), x)
 
 
 def test_stretch_stays_exact_over_a_minute():
     x = tensor((np.sin(0.3 * np.arange(960_000)) + 0.5 * np.sin(0.7 * np.arange(960_000)))[None], torch.float64)
     width = round(960_000 / 0.937)
-    y, y32 = (F.time_stretch(z, full(z), rows([0.937]), width, SAMPLE_RATE) for z in (x, x.float()))
+    y, y32 = (F.time_stretch(z, full(z), rows([0.937]), width, SAMPLE_RATE, "high") for z in (x, x.float()))
     last = slice(width - 32_000, width)
     assert snr_db(y32[:, last], y[:, last].numpy()) > 90
 
@@ -201,7 +236,7 @@ def test_stretch_keeps_clicks():
     for row in clicks:
         places.append(np.arange(1, 19) * 4_000 + rng.integers(0, 2_000, 18))
         row[places[-1]] = 0.5
-    y = F.time_stretch(tensor(clicks), torch.full((4,), 80_000), rows(ratios), 100_000, SAMPLE_RATE).numpy()
+    y = F.time_stretch(tensor(clicks), torch.full((4,), 80_000), rows(ratios), 100_000, SAMPLE_RATE, "high").numpy()
     errors_ms, kept = [], []
     for row, rate in enumerate(ratios):
         for place in places[row]:
@@ -212,7 +247,7 @@ def test_stretch_keeps_clicks():
             errors_ms.append(abs(start + peak - expected) / 16)
             kept.append((near[peak - 16 : peak + 17] ** 2).sum() / (near**2).sum())
     assert np.median(errors_ms) < 1.5
-    assert max(errors_ms) < 3.0 < sa.TimeStretch.time_accuracy_ms
+    assert max(errors_ms) < 3.0 < sa.TimeStretch(quality="high").time_accuracy_ms
     assert np.mean(kept) > 0.8
 
 
@@ -220,35 +255,70 @@ def test_stretch_keeps_the_stereo_image():
     """Channels are turned alike: a copy, 6 dB softer and 5 samples later, stays that."""
     noise = np.random.default_rng(0).standard_normal(16_005)
     x = tensor(np.stack([noise[5:], 0.5 * noise[:-5]]))[None]
-    y = F.time_stretch(x, full(x), rows([1.2]), 13_333, SAMPLE_RATE)[0].numpy()
+    y = F.time_stretch(x, full(x), rows([1.2]), 13_333, SAMPLE_RATE, "high")[0].numpy()
     lag = int(np.argmax(np.abs(np.correlate(y[1], y[0, 50:-50], "valid")))) - 50
     assert lag == 5
     assert abs(db(y[1].std() / y[0].std()) + 6.02) < 0.1
-    softer = F.time_stretch(x[:, :1] * torch.tensor([[[1.0], [0.25]]]), full(x), rows([1.2]), 13_333, SAMPLE_RATE)
+    softer = F.time_stretch(
+        x[:, :1] * torch.tensor([[[1.0], [0.25]]]), full(x), rows([1.2]), 13_333, SAMPLE_RATE, "high"
+    )
     assert torch.allclose(softer[0, 1], 0.25 * softer[0, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 32_768.0])
 def test_stretch_does_not_depend_on_level(scale):
     x = tensor(harmonics(150.0, 0.4))[None]
-    y, scaled = (F.time_stretch(z, full(z), rows([0.85]), 7_529, SAMPLE_RATE) for z in (x, x * scale))
+    y, scaled = (F.time_stretch(z, full(z), rows([0.85]), 7_529, SAMPLE_RATE, "high") for z in (x, x * scale))
     assert torch.allclose(scaled / scale, y, atol=1e-4)
 
 
-def test_stretch_keeps_the_spectrum_of_speech(shared_data):
-    """Log-mel frames of stretched speech against those of the speech itself, read at the stretched times."""
+def test_pieces_of_a_voice_keep_pitch_level_and_smoothness():
+    """The fast way: every partial within 5 cents, no step that the voice itself does not take."""
+    frequencies = [80.0, 95.0, 120.0, 190.0, 270.0, 400.0]
+    x = tensor([harmonics(f, 1.5, top_hz=3_500.0) for f in frequencies])
+    for rate in (0.5, 0.8, 0.937, 1.07, 1.25, 2.0):
+        y = F.time_stretch(x, full(x), rows([rate] * 6), round(24_000 / rate), SAMPLE_RATE)
+        for row, f in enumerate(frequencies):
+            inner = y[row, 1_000:-1_000].numpy()
+            assert abs(cents(f0_hz(inner, f), f)) < 5, (rate, f)
+            assert abs(cents(f0_hz(inner, 5 * f), 5 * f)) < 5, (rate, f)
+            assert abs(db(inner.std() / x[row].numpy().std())) < 0.5, (rate, f)
+            assert np.abs(np.diff(inner, 2)).max() < 1.3 * np.abs(np.diff(x[row].numpy(), 2)).max(), (rate, f)
+
+
+def clicks(samples):
+    """Where the third difference sticks out of its own level within 20 ms to each side, nine times over."""
+    third = np.diff(np.asarray(samples, np.float64), 3)
+    level = np.sqrt(np.convolve(third**2, np.ones(641) / 641, "same")) + 1e-5
+    out = np.abs(third) > 9 * level
+    return int((out[1:] & ~out[:-1]).sum())
+
+
+@pytest.mark.parametrize(("quality", "most_db"), [("fast", 3.0), ("high", 2.2)])
+def test_stretched_speech_has_its_spectrum_and_no_clicks(shared_data, quality, most_db):
+    """Log-mel frames against those of the speech itself at the stretched times; 2 dB is what Signalsmith reaches."""
     import librosa
 
     x = speech(shared_data)
     for rate in (0.8, 1.25):
-        y = F.time_stretch(tensor(x)[None], torch.tensor([len(x)]), rows([rate]), round(len(x) / rate), SAMPLE_RATE)
+        y = F.time_stretch(
+            tensor(x)[None], torch.tensor([len(x)]), rows([rate]), round(len(x) / rate), SAMPLE_RATE, quality
+        )
         before, after = (
             np.log(librosa.feature.melspectrogram(y=z, sr=SAMPLE_RATE, n_fft=512, hop_length=160, n_mels=40) + 1e-5)
             for z in (x, y[0].double().numpy())
         )
         at = np.minimum(np.arange(after.shape[1]) * rate, before.shape[1] - 1)
         expected = np.stack([np.interp(at, np.arange(before.shape[1]), band) for band in before])
-        assert 4.34 * np.sqrt(np.mean((after - expected) ** 2)) < 3.0, rate  # dB; without phase locking 5 and more
+        assert 4.34 * np.sqrt(np.mean((after - expected) ** 2)) < most_db, rate
+        assert clicks(y[0]) <= clicks(x) + 2
+
+
+def test_another_quality_is_refused():
+    with pytest.raises(ValueError, match=r"^TimeStretch: quality must be 'fast' or 'high', got 'best'"):
+        sa.TimeStretch(quality="best")
+    with pytest.raises(ValueError, match=r"^time_stretch: quality must be 'fast' or 'high', got 'best'"):
+        F.time_stretch(torch.ones(1, 9), torch.tensor([9]), rows([0.9]), 10, SAMPLE_RATE, "best")
 
 
 # Shifting
@@ -278,6 +348,7 @@ def test_each_row_and_every_channel_has_its_own_shift():
 EFFECTS = {
     "resample": lambda x, lengths, amount: F.resample(x, lengths, amount, round(x.shape[-1] / 0.7)),
     "time_stretch": lambda x, lengths, amount: F.time_stretch(x, lengths, amount, round(x.shape[-1] / 0.7), 8_000),
+    "vocoder": lambda x, lengths, amount: F.time_stretch(x, lengths, amount, round(x.shape[-1] / 0.7), 8_000, "high"),
     "time_shift": lambda x, lengths, amount: F.time_shift(x, lengths, 500.0 * (amount - 1.0)),
 }
 
@@ -312,8 +383,9 @@ def test_gradients_are_those_of_finite_differences(name):
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 1, 24))).requires_grad_()
     lengths, amount = torch.tensor([24, 17]), rows([0.8, 1.2])
     effect = EFFECTS[name]
-    if name == "time_stretch":  # short frames, so that there are several
-        effect = lambda x, lengths, amount: F.time_stretch(x, lengths, amount, 30, 300)  # noqa: E731
+    if name in ("time_stretch", "vocoder"):  # short frames, so that there are several
+        quality = "high" if name == "vocoder" else "fast"
+        effect = lambda x, lengths, amount: F.time_stretch(x, lengths, amount, 30, 300, quality)  # noqa: E731
     assert torch.autograd.gradcheck(lambda x: effect(x, lengths, amount), x, atol=1e-6, rtol=1e-4)
 
 
@@ -331,9 +403,10 @@ def test_ranges_out_of_reach_are_refused(name):
     [
         (sa.Speed(factor=(0.8, 1.25)), 0.1),
         (sa.TimeShift(shift_ms=(-90.0, 90.0)), 0.1),
-        (sa.TimeStretch(rate=(0.8, 1.25)), 3.0),
+        (sa.TimeStretch(rate=(0.8, 1.25)), 12.0),
+        (sa.TimeStretch(rate=(0.8, 1.25), quality="high"), 3.0),
     ],
-    ids=lambda value: type(value).__name__,
+    ids=str,
 )
 def test_moments_are_where_warp_times_says(policy, tolerance_ms):
     """A short tone burst per row, found again at the middle of its energy."""

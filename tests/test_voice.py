@@ -7,9 +7,12 @@ import pytest
 import soundfile
 import soxr
 import torch
+from scipy.linalg import solve_toeplitz
+from scipy.signal import find_peaks, lfilter
 
 import speechaug as sa
 from speechaug import functional as F
+from speechaug import testing
 
 SAMPLE_RATE = 16_000
 SHIFTS = [-12.0, -3.0, -0.37, 0.5, 3.0, 12.0]
@@ -31,9 +34,10 @@ def voices(frequencies, partials, seconds=1.5):
     return torch.from_numpy(0.3 * np.stack(waves)).float()
 
 
-def shift(x, semitones, lengths=None):
+def shift(x, semitones, lengths=None, quality="high", keep_formants=False):
     lengths = torch.full((len(x),), x.shape[-1]) if lengths is None else lengths
-    return F.pitch_shift(x, lengths, torch.tensor(semitones, dtype=torch.float64), SAMPLE_RATE)
+    semitones = torch.tensor(semitones, dtype=torch.float64)
+    return F.pitch_shift(x, lengths, semitones, SAMPLE_RATE, quality, keep_formants)
 
 
 @pytest.mark.parametrize("f0", [110.0, 200.0, 440.0, 1_000.0, 3_000.0])
@@ -47,11 +51,12 @@ def test_tones_move_by_the_semitones_asked_for(f0):
         assert abs(20 * np.log10(inner.std() / x[row].numpy().std())) < 0.2
 
 
+@pytest.mark.parametrize("quality", ["fast", "high"])
 @pytest.mark.parametrize("semitones", SHIFTS)
-def test_every_partial_of_a_voice_moves_alike(semitones):
+def test_every_partial_of_a_voice_moves_alike(semitones, quality):
     frequencies = [80.0, 120.0, 190.0, 300.0]
     x = voices(frequencies, 10)
-    y = shift(x, [semitones] * 4)
+    y = shift(x, [semitones] * 4, quality=quality)
     for row, f0 in enumerate(frequencies):
         inner = y[row, 1_000:-1_000].numpy()
         for partial in (1, 2, 5, 10):
@@ -65,7 +70,8 @@ def test_what_would_leave_the_band_vanishes():
     assert y.std() < 1e-4
 
 
-def test_median_pitch_of_speech_moves(shared_data):
+@pytest.mark.parametrize("quality", ["fast", "high"])
+def test_median_pitch_of_speech_moves(shared_data, quality):
     """Each voiced frame of YIN before and after, in semitones."""
     import librosa
 
@@ -75,7 +81,7 @@ def test_median_pitch_of_speech_moves(shared_data):
     samples, rate = soundfile.read(folder / "LJ050-0131.wav")
     x = torch.from_numpy(soxr.resample(samples, rate, SAMPLE_RATE)[: 3 * SAMPLE_RATE]).float()
     asked = [0.0, -4.0, -1.5, 2.0, 4.0]
-    y = shift(x.expand(len(asked), -1), asked).numpy()
+    y = shift(x.expand(len(asked), -1), asked, quality=quality).numpy()
 
     def pitch(z):
         return librosa.yin(z, fmin=80, fmax=500, sr=SAMPLE_RATE, frame_length=1_024)
@@ -88,17 +94,20 @@ def test_median_pitch_of_speech_moves(shared_data):
         assert abs(np.median(moved[loud]) - semitones) < 0.15
 
 
-def test_nothing_is_exact():
+@pytest.mark.parametrize("keep_formants", [False, True])
+@pytest.mark.parametrize("quality", ["fast", "high"])
+def test_nothing_is_exact(quality, keep_formants):
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 2, 3_000))).float()
-    assert torch.equal(shift(x, [0.0, 0.0]), x)
+    assert torch.equal(shift(x, [0.0, 0.0], None, quality, keep_formants), x)
 
 
+@pytest.mark.parametrize("quality", ["fast", "high"])
 @pytest.mark.parametrize("semitones", [-24.0, -7.3, -0.01, 0.01, 5.5, 24.0])
-def test_length_is_kept_and_filled_to_its_end(semitones):
+def test_length_is_kept_and_filled_to_its_end(semitones, quality):
     lengths = torch.tensor([4_000, 3_331, 3_332, 1, 0])
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((5, 4_000))).float()
     x = x * (torch.arange(4_000) < lengths[:, None])
-    y = shift(x, [semitones] * 5, lengths)
+    y = shift(x, [semitones] * 5, lengths, quality)
     assert y.shape == x.shape
     assert torch.isfinite(y).all()
     for row, length in enumerate(lengths.tolist()):
@@ -117,7 +126,7 @@ def test_clicks_stay_in_time():
     late = [np.argmax(np.abs(row[place - 1_200 : place + 1_200])) - 1_200 for row in y for place in places]
     errors_ms = np.abs(late) / 16
     assert np.median(errors_ms) < 1.5
-    assert max(errors_ms) < 3.5 < sa.PitchShift.time_accuracy_ms
+    assert max(errors_ms) < 3.5 < sa.PitchShift(quality="high").time_accuracy_ms
 
 
 def test_a_row_alone_is_the_row_in_the_batch():
@@ -132,10 +141,93 @@ def test_a_row_alone_is_the_row_in_the_batch():
         assert torch.allclose(alone[0], whole[row, :, :length], atol=1e-4)
 
 
-def test_gradient_reaches_the_input():
-    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 40))).requires_grad_()
-    lengths, asked = torch.tensor([40, 33]), torch.tensor([-3.0, 2.0], dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: F.pitch_shift(x, lengths, asked, 400), x, atol=1e-6, rtol=1e-4)
+@pytest.mark.parametrize("keep_formants", [False, True])
+@pytest.mark.parametrize("quality", ["fast", "high"])
+def test_gradient_reaches_the_input(quality, keep_formants):
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 24))).requires_grad_()
+    lengths, asked = torch.tensor([24, 17]), torch.tensor([-3.0, 2.0], dtype=torch.float64)
+
+    def effect(x):
+        return F.pitch_shift(x, lengths, asked, 400, quality, keep_formants)
+
+    assert torch.autograd.gradcheck(effect, x, atol=1e-6, rtol=1e-3)
+
+
+# Formants
+
+FORMANTS_HZ = {"a": (730, 1_090, 2_440), "i": (270, 2_290, 3_010), "u": (300, 870, 2_240)}
+
+
+def vowel(f0, formants_hz, seconds=0.8):
+    """Partials of equal height through a falling source and the resonances of a mouth: the ideal at any pitch."""
+    t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    x = sum(np.cos(2 * np.pi * f0 * k * t + k * k) for k in range(1, int(7_800 // f0) + 1))
+    x = lfilter([1.0], [1.0, -0.9], x)
+    for f in formants_hz:
+        radius = np.exp(-np.pi * 90.0 / SAMPLE_RATE)
+        x = lfilter([1.0], [1.0, -2 * radius * np.cos(2 * np.pi * f / SAMPLE_RATE), radius**2], x)
+    return torch.from_numpy(0.5 * x / np.abs(x).max()).float()
+
+
+def partials_db(y, f0, top_hz=4_000.0):
+    inner = y[2_000:-2_000].double().numpy()
+    spectrum = np.abs(np.fft.rfft(inner * np.hanning(len(inner))))
+    hz = np.arange(len(spectrum)) * SAMPLE_RATE / len(inner)
+    return np.array([20 * np.log10(spectrum[np.abs(hz - f0 * k) < 12].max()) for k in range(1, int(top_hz // f0) + 1)])
+
+
+def resonances_hz(y, order=12):
+    """Peaks of the spectrum that linear prediction finds."""
+    inner = lfilter([1.0, -0.9], [1.0], y[2_000:-2_000].double().numpy())
+    power = np.abs(np.fft.rfft(inner * np.hanning(len(inner)), 2 * len(inner))) ** 2
+    r = np.fft.irfft(power)[: order + 1] * np.exp(-0.5 * (2 * np.pi * 40 * np.arange(order + 1) / SAMPLE_RATE) ** 2)
+    predictor = np.concatenate([[1.0], -solve_toeplitz(r[:-1], r[1:])])
+    return find_peaks(-np.abs(np.fft.rfft(predictor, 8_192)))[0] * SAMPLE_RATE / 8_192
+
+
+@pytest.mark.parametrize("name", FORMANTS_HZ)
+def test_formants_stay_where_the_pitch_moves(name):
+    """Against the same mouth at the new pitch: partials some 3 dB off, 8 and more where formants move along."""
+    errors, kept, moved = [], [], []
+    for f0 in (100.0, 200.0):
+        x = vowel(f0, FORMANTS_HZ[name])
+        for semitones in (-4.0, 3.0):
+            new_f0 = f0 * 2 ** (semitones / 12)
+            ideal = vowel(new_f0, FORMANTS_HZ[name])
+            y = shift(x[None], [semitones], None, "fast", True)[0]
+            assert abs(1_200 * np.log2(f0_hz(y[2_000:-2_000], new_f0) / new_f0)) < 5
+            found = resonances_hz(y)
+            errors += [abs(found - f).min() / f for f in resonances_hz(ideal)[:3]]
+            for z, apart in ((y, kept), (shift(x[None], [semitones], None, "fast")[0], moved)):
+                off = partials_db(z, new_f0) - partials_db(ideal, new_f0)
+                apart.append((off - np.median(off)).std())
+    assert np.median(errors) < 0.05
+    assert np.mean(kept) < 0.6 * np.mean(moved)
+
+
+@pytest.mark.parametrize("policy", [sa.PitchShift(quality="high"), sa.PitchShift(keep_formants=True)], ids=str)
+@pytest.mark.parametrize(
+    "check",
+    [
+        testing.check_channels_share,
+        testing.check_padding,
+        testing.check_degenerate,
+        testing.check_row_alone,
+        testing.check_no_host_read,
+        testing.check_fixed_shapes,
+        testing.check_compiles,
+        testing.check_round_trips,
+    ],
+)
+def test_every_way_keeps_the_contract(policy, check):
+    check(policy)
+
+
+def test_configurations_out_of_reach_are_refused():
+    with pytest.raises(ValueError, match=r"^PitchShift: quality must be 'fast' or 'high', got 'low'"):
+        sa.PitchShift(quality="low")
+    with pytest.raises(ValueError, match=r"^PitchShift: keep_formants must be True or False, got 1"):
+        sa.PitchShift(keep_formants=1)
 
 
 def test_ranges_out_of_reach_are_refused():

@@ -1,27 +1,36 @@
 """The maths, once: one pure function per effect, every strength a ``(B,)`` tensor, lengths respected."""
 
+from speechaug.functional.air import absorption_db
 from speechaug.functional.distortion import clipping, quantize, tanh_distortion
-from speechaug.functional.filter import bandpass, highpass, lowpass
+from speechaug.functional.filter import bandpass, equalize, highpass, in_series, lowpass
 from speechaug.functional.level import active_level_db, gain, polarity, power, rms_db, valid_mask
-from speechaug.functional.mask import frequency_mask, time_mask
+from speechaug.functional.linear import apply_responses, frame_size, run_group
+from speechaug.functional.mask import frequency_mask, masks, time_mask
 from speechaug.functional.noise import colored_noise, mix_at_snr, white_noise
 from speechaug.functional.pointwise import apply_stages
 from speechaug.functional.resample import resample, scaled_lengths
-from speechaug.functional.room import reverb
+from speechaug.functional.room import match_level, reverb
 from speechaug.functional.time import time_shift, time_stretch
 from speechaug.functional.voice import pitch_shift
 from speechaug.functional.warp import time_warp, warp_moments
 
 __all__ = [
+    "absorption_db",
     "active_level_db",
     "apply_stages",
+    "apply_responses",
     "bandpass",
     "clipping",
     "colored_noise",
+    "equalize",
+    "frame_size",
     "frequency_mask",
     "gain",
     "highpass",
+    "in_series",
     "lowpass",
+    "match_level",
+    "masks",
     "mix_at_snr",
     "pitch_shift",
     "polarity",
@@ -30,6 +39,7 @@ __all__ = [
     "resample",
     "reverb",
     "rms_db",
+    "run_group",
     "scaled_lengths",
     "tanh_distortion",
     "time_mask",

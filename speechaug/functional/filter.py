@@ -1,32 +1,19 @@
-"""Butterworth filters, each row with its own cut-off, exactly as the recursion would compute them.
+"""Filters as recursions, each row with its own coefficients: Butterworth and parametric equalizers.
 
-A filter of even order is a sum of decaying complex exponentials, one for each pair of poles. So a block of samples is
-filtered by one matrix product, and what earlier blocks left behind is one complex number for each pair of poles,
-carried from block to block by recursive doubling. Nothing wraps around, nothing is truncated, and there is no loop
-over samples: the result is that of the recursion, to rounding, at any cut-off.
+A filter is a cascade of second-order sections, ``(B, S, 5)`` in double precision: ``b0, b1, b2, a1, a2`` of each, with
+``a0 = 1``. Cascades in series are one cascade, so filters that follow each other run in one pass over the data.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from speechaug.functional.level import cut
+from speechaug.ops.biquad import biquad
 
 ORDERS = (2, 4, 6, 8)
-
-_BLOCK = 64
-
-
-class _Modes(NamedTuple):
-    """Impulse response of a filter per row: ``first`` at 0, then twice the real part of ``sum(residue * pole**n)``."""
-
-    first: Tensor
-    pole: Tensor
-    residue: Tensor
 
 
 def lowpass(x: Tensor, lengths: Tensor, cutoff_hz: Tensor, sample_rate: int, order: int = 2) -> Tensor:
@@ -50,7 +37,7 @@ def lowpass(x: Tensor, lengths: Tensor, cutoff_hz: Tensor, sample_rate: int, ord
         tensor([[0.2929, 0.8787, 1.1213, 1.0208],
                 [1.0000, 1.0000, 1.0000, 1.0000]])
     """
-    return _filter(x, lengths, cutoff_hz, sample_rate, order, "low")
+    return in_series(x, lengths, lowpass_sections(cutoff_hz, sample_rate, order))
 
 
 def highpass(x: Tensor, lengths: Tensor, cutoff_hz: Tensor, sample_rate: int, order: int = 2) -> Tensor:
@@ -74,7 +61,7 @@ def highpass(x: Tensor, lengths: Tensor, cutoff_hz: Tensor, sample_rate: int, or
         >>> bool(highpass(x, torch.tensor([16_000]), torch.tensor([100.0]), 16_000)[0, -1].abs() < 1e-6)
         True
     """
-    return _filter(x, lengths, cutoff_hz, sample_rate, order, "high")
+    return in_series(x, lengths, highpass_sections(cutoff_hz, sample_rate, order))
 
 
 def bandpass(x: Tensor, lengths: Tensor, low_hz: Tensor, high_hz: Tensor, sample_rate: int, order: int = 2) -> Tensor:
@@ -96,75 +83,147 @@ def bandpass(x: Tensor, lengths: Tensor, low_hz: Tensor, high_hz: Tensor, sample
         >>> bandpass(x, torch.tensor([4_000]), torch.tensor([300.0]), torch.tensor([3_400.0]), 16_000).shape
         torch.Size([1, 4000])
     """
-    return lowpass(highpass(x, lengths, low_hz, sample_rate, order), lengths, high_hz, sample_rate, order)
+    below, above = highpass_sections(low_hz, sample_rate, order), lowpass_sections(high_hz, sample_rate, order)
+    return in_series(x, lengths, torch.cat([below, above], dim=1))
 
 
-def _filter(
-    x: Tensor, lengths: Tensor, cutoff_hz: Tensor, sample_rate: int, order: int, kind: Literal["low", "high"]
-) -> Tensor:
+def equalize(x: Tensor, lengths: Tensor, frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: int) -> Tensor:
+    """Raise and lower bands: a low shelf, a high shelf and peaks between them, each row its own.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``.
+        lengths: ``(B,)`` valid samples; the tail is cut there.
+        frequency_hz: ``(B, K)``: where the first band, a low shelf, and the last, a high shelf, reach half of their
+            gain in dB, and where the peaks between them are. A band at or above the Nyquist frequency does nothing.
+        gain_db: ``(B, K)``.
+        q: ``(B, K)``: a peak's frequency over its bandwidth; for shelves, 0.71 is the steepest without a bump.
+        sample_rate: in Hz.
+
+    Source: Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients" (W3C note, 2021).
+
+    Example:
+        >>> x, bands = torch.ones(1, 4_000), torch.tensor([[200.0, 1_000.0, 4_000.0]])
+        >>> y = equalize(x, torch.tensor([4_000]), bands, torch.tensor([[6.0, 3.0, 0.0]]), torch.ones(1, 3), 16_000)
+        >>> round(20 * y[0, -1].log10().item(), 2)
+        6.0
+    """
+    return in_series(x, lengths, equalizer_sections(frequency_hz, gain_db, q, sample_rate))
+
+
+def in_series(x: Tensor, lengths: Tensor, sections: Tensor) -> Tensor:
+    """Run each row's cascade over it, from rest.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``.
+        lengths: ``(B,)`` valid samples; the tail is cut there.
+        sections: ``(B, S, 5)``; a section whose numerator is its denominator costs nothing.
+
+    Example:
+        >>> sum_of_all = torch.tensor([[[1.0, 0.0, 0.0, -1.0, 0.0]]])
+        >>> in_series(torch.ones(1, 4), torch.tensor([3]), sum_of_all)
+        tensor([[1., 2., 3., 0.]])
+    """
+    y: Tensor = biquad(x if x.ndim == 3 else x[:, None], sections.double(), lengths, False)
+    return y.reshape(x.shape)
+
+
+def lowpass_sections(cutoff_hz: Tensor, sample_rate: int, order: int) -> Tensor:
+    """Sections of :func:`lowpass`, float64 ``(B, order / 2, 5)``.
+
+    Example:
+        >>> lowpass_sections(torch.tensor([2_000.0]), 16_000, 2).round(decimals=3).tolist()
+        [[[0.098, 0.195, 0.098, -0.943, 0.333]]]
+    """
+    warped, below, after = _butterworth("lowpass", cutoff_hz, sample_rate, order)
+    b = warped.square() * below
+    return _unless(cutoff_hz >= sample_rate / 2, torch.stack([b, 2.0 * b, b, *after], dim=-1))
+
+
+def highpass_sections(cutoff_hz: Tensor, sample_rate: int, order: int) -> Tensor:
+    """Sections of :func:`highpass`, float64 ``(B, order / 2, 5)``.
+
+    Example:
+        >>> highpass_sections(torch.tensor([2_000.0]), 16_000, 2).round(decimals=3).tolist()
+        [[[0.569, -1.138, 0.569, -0.943, 0.333]]]
+    """
+    _, below, after = _butterworth("highpass", cutoff_hz, sample_rate, order)
+    return _unless(cutoff_hz >= sample_rate / 2, torch.stack([below, -2.0 * below, below, *after], dim=-1))
+
+
+def _butterworth(kind: str, cutoff_hz: Tensor, sample_rate: int, order: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The warped cut-off, what divides the numerators, and ``a1, a2``: the bilinear transform, the cut-off met."""
     if order not in ORDERS:
-        raise ValueError(f"{kind}pass: order must be one of {ORDERS}, got {order!r}")
-    if x.numel() == 0:
-        return x.clone()
-    passes = (cutoff_hz >= sample_rate / 2).reshape(-1, *[1] * (x.ndim - 1))
-    y = _apply(x, _butterworth(cutoff_hz.double(), sample_rate, order, kind))
-    return torch.where(passes, x, cut(y, lengths))
-
-
-def _prototype(order: int, kind: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Poles (upper half plane) and residues of the analog filter of cut-off 1; made on the device, copied nowhere."""
-    angle = torch.arange(order + 1, 3 * order, 2, device=device, dtype=torch.float64) * (math.pi / (2 * order))
-    poles = torch.polar(torch.ones_like(angle), angle)
-    upper = poles[: order // 2]
-    # With P(s) P(-s) = 1 + s ** (2 order), which is 0 at a pole, the residue 1 / P'(s) has no differences in it.
-    residue = upper * (-upper[:, None] - poles).prod(dim=-1) / (-2.0 * order)
-    return upper, (residue * upper**order if kind == "high" else residue)
-
-
-def _butterworth(cutoff_hz: Tensor, sample_rate: int, order: int, kind: str) -> _Modes:
-    """Digital filters by the bilinear transform, pre-warped so that the cut-off is met; tensors ``(B, order / 2)``."""
-    pole, residue = _prototype(order, kind, cutoff_hz.device)
+        raise ValueError(f"{kind}: order must be one of {ORDERS}, got {order!r}")
+    pair = torch.arange(1, order, 2, device=cutoff_hz.device, dtype=torch.float64)
+    damping = 2.0 * torch.sin(pair * (math.pi / (2 * order)))
     # A row at or above the Nyquist frequency is passed through; it only needs finite numbers here.
-    warped = torch.tan(math.pi / sample_rate * cutoff_hz.clamp(0.0, 0.499999 * sample_rate))[:, None]
-    below = 1.0 - warped * pole
-    first = 2.0 * (residue * warped / below).real.sum(dim=-1) + (1.0 if kind == "high" else 0.0)
-    return _Modes(first, (1.0 + warped * pole) / below, 2.0 * warped * residue / below**2)
+    warped = torch.tan(math.pi / sample_rate * cutoff_hz.double().clamp(0.0, 0.499999 * sample_rate))[:, None]
+    square = warped.square()
+    below = 1.0 / (1.0 + damping * warped + square)
+    return warped, below, [2.0 * (square - 1.0) * below, (1.0 - damping * warped + square) * below]
 
 
-def _apply(x: Tensor, modes: _Modes) -> Tensor:
-    """Convolve ``(B, ..., T)`` with the impulse responses, from rest."""
-    rows, width = x.shape[0], x.shape[-1]
-    blocks = torch.nn.functional.pad(x, (0, -width % _BLOCK)).reshape(rows, -1, _BLOCK)
-    steps = torch.arange(_BLOCK + 1, device=x.device)
-    powers = torch.polar(modes.pole.abs()[..., None] ** steps, modes.pole.angle()[..., None] * steps)
-    left = powers[..., :_BLOCK].flip(-1)
-    kernel = torch.cat([_toeplitz(modes, powers), left.real.mT, left.imag.mT], dim=-1).to(x.dtype)
-    inside, real, imag = torch.split(blocks @ kernel, [_BLOCK, left.shape[1], left.shape[1]], dim=-1)
-    per_channel = (rows, -1, -(-width // _BLOCK), left.shape[1])
-    state = torch.complex(real.double(), imag.double()).reshape(per_channel)
-    state = _carry(state, powers[..., _BLOCK][:, None, None]).reshape(rows, -1, left.shape[1])
-    ringing = 2.0 * modes.residue[..., None] * powers[..., :_BLOCK]
-    readout = torch.cat([ringing.real, -ringing.imag], dim=1).to(x.dtype)
-    y = torch.baddbmm(inside, torch.cat([state.real, state.imag], dim=-1).to(x.dtype), readout)
-    return y.reshape(*x.shape[:-1], -1)[..., :width]
+def equalizer_sections(frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: int) -> Tensor:
+    """Sections of :func:`equalize`, float64 ``(B, K, 5)``.
+
+    Example:
+        >>> bands = torch.tensor([[200.0, 1_000.0, 4_000.0]])
+        >>> equalizer_sections(bands, torch.zeros(1, 3), torch.ones(1, 3), 16_000)[..., 0].round(decimals=9).tolist()
+        [[1.0, 1.0, 1.0]]
+    """
+    angle = 2.0 * math.pi / sample_rate * frequency_hz.double().clamp(0.0, 0.499999 * sample_rate)
+    amplitude = torch.pow(10.0, gain_db.double() / 40.0)
+    cosine, alpha = torch.cos(angle), torch.sin(angle) / (2.0 * q.double())
+    last = torch.arange(frequency_hz.shape[-1], device=frequency_hz.device) == frequency_hz.shape[-1] - 1
+    # A high shelf is the low shelf mirrored about a quarter of the rate: odd coefficients and the cosine change sign.
+    mirror = torch.where(last, -1.0, 1.0).double()
+    shelf = _low_shelf(amplitude, mirror * cosine, 2.0 * amplitude.sqrt() * alpha)
+    shelf = shelf * torch.stack([mirror.abs(), mirror, mirror.abs()] * 2, dim=-1)
+    up, down = alpha * amplitude, alpha / amplitude
+    peak = torch.stack([1 + up, -2 * cosine, 1 - up, 1 + down, -2 * cosine, 1 - down], dim=-1)
+    first = torch.arange(frequency_hz.shape[-1], device=frequency_hz.device) == 0
+    both = torch.where((first | last)[:, None], shelf, peak)
+    sections = both[..., [0, 1, 2, 4, 5]] / both[..., 3:4]
+    return _unless(frequency_hz >= sample_rate / 2, sections)
 
 
-def _toeplitz(modes: _Modes, powers: Tensor) -> Tensor:
-    """What each sample of a block adds to each sample of the same block, ``(B, _BLOCK, _BLOCK)``."""
-    later = 2.0 * (modes.residue[..., None] * powers[..., : _BLOCK - 1]).real.sum(dim=1)
-    response = torch.cat([later.new_zeros(later.shape[0], _BLOCK - 1), modes.first[:, None], later], dim=-1)
-    place = torch.arange(_BLOCK, device=later.device)
-    return response[:, place - place[:, None] + _BLOCK - 1]
+def _low_shelf(amplitude: Tensor, cosine: Tensor, slope: Tensor) -> Tensor:
+    """The cookbook's ``b0, b1, b2, a0, a1, a2``."""
+    more, less = amplitude + 1.0, amplitude - 1.0
+    return torch.stack(
+        [
+            amplitude * (more - less * cosine + slope),
+            2.0 * amplitude * (less - more * cosine),
+            amplitude * (more - less * cosine - slope),
+            more + less * cosine + slope,
+            -2.0 * (less + more * cosine),
+            more + less * cosine - slope,
+        ],
+        dim=-1,
+    )
 
 
-def _carry(injected: Tensor, decay: Tensor) -> Tensor:
-    """What earlier blocks left behind at the start of each: ``(B, channels, blocks, modes)``, by doubling."""
-    left, step, blocks = injected, 1, injected.shape[2]
-    while step < blocks:
-        left = left + decay**step * _delay(left, step)
-        step *= 2
-    return _delay(left, 1)
+def _unless(passes: Tensor, sections: Tensor) -> Tensor:
+    """Make sections the identity where ``passes``."""
+    identity = (torch.arange(5, device=sections.device) == 0).double()
+    return torch.where(passes[..., None, None] if passes.ndim == 1 else passes[..., None], identity, sections)
 
 
-def _delay(left: Tensor, step: int) -> Tensor:
-    return torch.cat([torch.zeros_like(left[:, :, :step]), left[:, :, : left.shape[2] - step]], dim=2)
+def ringing(sections: Tensor, decay_db: float = 130.0) -> int:
+    """How many samples cascades ring on for until they have died away, at most; read on the host.
+
+    Args:
+        sections: ``(B, S, 5)`` on the CPU.
+        decay_db: how far the slowest resonance falls; some dB more than what is to be left of the response.
+
+    Example:
+        >>> ringing(highpass_sections(torch.tensor([20.0]), 16_000, 2))
+        2697
+    """
+    a1, a2 = sections[..., 3], sections[..., 4]
+    root = torch.sqrt(torch.complex(a1.square() - 4.0 * a2, torch.zeros_like(a1)))
+    radius = torch.stack([(-a1 + root).abs(), (-a1 - root).abs()]).amax(dim=0) / 2.0
+    slowest = float(radius.max()) if radius.numel() else 0.0
+    if slowest >= 1.0:
+        return 2**62
+    return 2 if slowest == 0.0 else 2 + math.ceil(-decay_db / 20.0 * math.log(10.0) / math.log(slowest))

@@ -7,9 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from speechaug.functional.level import cut, valid_mask
+from speechaug.functional.level import cut
+from speechaug.ops.mask import mask
 
 Fill = Literal["zero", "mean"]
+Stripes = tuple[Tensor, Tensor]
+"""Where some stripes of each row begin and how wide they are, both int64 ``(B, K)``."""
 
 
 def whole_width(unit: Tensor, low: float, high: Tensor) -> Tensor:
@@ -25,8 +28,8 @@ def whole_width(unit: Tensor, low: float, high: Tensor) -> Tensor:
         [[0, 0, 1, 1]]
     """
     top = torch.floor(high.double())
-    bottom = torch.clamp(top, max=float(low)).floor()
-    return torch.floor(bottom + unit.double() * (top + 1.0 - bottom)).long()
+    bottom = top.clamp(max=float(low)).floor() if low > 0.0 else 0.0
+    return (bottom + unit.double() * (top + 1.0 - bottom)).long()
 
 
 def frequency_mask(x: Tensor, lengths: Tensor, start: Tensor, width: Tensor, fill: Fill = "zero") -> Tensor:
@@ -52,9 +55,7 @@ def frequency_mask(x: Tensor, lengths: Tensor, start: Tensor, width: Tensor, fil
         >>> frequency_mask(x, torch.tensor([2]), torch.tensor([[0.5]]), torch.tensor([[2]]))[0, :, 0]
         tensor([1., 0., 0., 1.])
     """
-    bins = torch.full_like(lengths, x.shape[1])
-    masked = _stripes(x.shape[1], bins, start, width)[:, :, None]
-    return torch.where(masked & valid_mask(x, lengths), _filling(x, lengths, fill), x)
+    return masks(x, lengths, bins=place_stripes(x.shape[1], start, width), fill=fill)
 
 
 def time_mask(x: Tensor, lengths: Tensor, start: Tensor, width: Tensor, fill: Fill = "zero") -> Tensor:
@@ -80,8 +81,7 @@ def time_mask(x: Tensor, lengths: Tensor, start: Tensor, width: Tensor, fill: Fi
         >>> time_mask(x, torch.tensor([4]), torch.tensor([[0.99]]), torch.tensor([[2]]))[0, 0]
         tensor([1., 1., 0., 0., 1., 1.])
     """
-    masked = _stripes(x.shape[2], lengths, start, width)[:, None, :]
-    return torch.where(masked, _filling(x, lengths, fill), x)
+    return masks(x, lengths, frames=place_stripes(lengths[:, None], start, width), fill=fill)
 
 
 def time_mask_widths(
@@ -119,19 +119,61 @@ def time_mask_widths(
     return torch.where(torch.arange(unit.shape[1], device=unit.device) < count, width, 0)
 
 
-def _stripes(size: int, inside: Tensor, start: Tensor, width: Tensor) -> Tensor:
-    """Which of ``size`` places are in any stripe, ``(B, size)``; stripes lie within the first ``inside`` places."""
-    width = torch.minimum(width, inside[:, None])
-    first = torch.floor(start.double() * (inside[:, None] - width + 1)).long()
-    places = torch.arange(size, device=start.device)
-    return ((places >= first[..., None]) & (places < (first + width)[..., None])).any(dim=1)
+def place_stripes(inside: Tensor | int, start: Tensor, width: Tensor) -> Stripes:
+    """Lay stripes within the first ``inside`` places.
+
+    Args:
+        inside: how many places there are, or ``(B, 1)``.
+        start: ``(B, K)`` fractions in [0, 1): where each stripe lies, 0 as low and 1 as high as it fits.
+        width: int64 ``(B, K)``; wider than ``inside`` is ``inside``.
+
+    Returns:
+        Where each stripe begins and its width.
+
+    Example:
+        >>> first, width = place_stripes(10, torch.tensor([[0.0, 0.99, 0.5]]), torch.tensor([[4, 4, 40]]))
+        >>> first.tolist(), width.tolist()
+        ([[0, 6, 0]], [[4, 4, 10]])
+    """
+    width = width.clamp(max=inside) if isinstance(inside, int) else torch.minimum(width, inside)
+    return (start.double() * (inside - width + 1)).long(), width
 
 
-def _filling(x: Tensor, lengths: Tensor, fill: Fill) -> Tensor:
-    """What masked cells become, ``(B, 1, 1)``."""
+def masks(
+    x: Tensor, lengths: Tensor, bins: Stripes | None = None, frames: Stripes | None = None, fill: Fill = "zero"
+) -> Tensor:
+    """Mask stripes of bins and of frames in one pass, padding left as it is; a stripe of width 0 masks nothing.
+
+    Args:
+        x: spectrogram ``(B, F, T)``.
+        lengths: int64 ``(B,)`` valid frames.
+        bins: stripes of bins, from 0 on; None for none.
+        frames: stripes of frames, from 0 on; None for none.
+        fill: ``"zero"``, or ``"mean"`` for the mean of the row's valid cells.
+
+    Returns:
+        ``(B, F, T)``, in the layout of ``x``: a transposed ``(B, T, F)`` batch stays one.
+
+    Raises:
+        ValueError: if ``fill`` is neither.
+
+    Example:
+        >>> first, width = torch.tensor([[1]]), torch.tensor([[2]])
+        >>> masks(torch.ones(1, 4, 2), torch.tensor([2]), bins=(first, width), frames=(first, width))[0]
+        tensor([[1., 0.],
+                [0., 0.],
+                [0., 0.],
+                [1., 0.]])
+    """
     if fill not in ("zero", "mean"):
         raise ValueError(f"mask: fill must be 'zero' or 'mean', got {fill!r}")
-    if fill == "zero":
-        return x.new_zeros(1, 1, 1)
+    none = lengths.new_empty(len(lengths), 0)
+    filling = _mean(x, lengths) if fill == "mean" else None
+    masked: Tensor = mask(x, lengths.long(), *(bins or (none, none)), *(frames or (none, none)), filling)
+    return masked
+
+
+def _mean(x: Tensor, lengths: Tensor) -> Tensor:
+    """Mean of each row's valid cells, ``(B,)``."""
     total = cut(x, lengths).sum(dim=(1, 2), dtype=torch.float64)
-    return (total / (lengths * x.shape[1]).clamp(min=1)).to(x.dtype)[:, None, None]
+    return (total / (lengths * x.shape[1]).clamp(min=1)).to(x.dtype)

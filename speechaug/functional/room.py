@@ -88,12 +88,20 @@ def reverb(
     spectrum = torch.fft.rfft(aligned).reshape(x.shape[0], *[1] * (x.ndim - 2), -1)
     y = torch.fft.irfft(torch.fft.rfft(x, size) * spectrum, size)[..., : x.shape[-1]]
     y = cut(y, lengths)
-    if level == "matched":
-        before, after = power(x, lengths), power_of_cut(y, lengths)
-        silent = (before <= 0.0) | (after <= 0.0)
-        ratio = torch.where(silent, 1.0, before) / torch.where(silent, 1.0, after)
-        y = y * per_row(ratio.sqrt(), y)
-    return y
+    return match_level(y, x, lengths) if level == "matched" else y
+
+
+def match_level(y: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
+    """Scale each row of ``y``, zero beyond ``lengths``, to the RMS level of ``x``; silence stays.
+
+    Example:
+        >>> match_level(torch.ones(1, 2), torch.tensor([[3.0, -3.0]]), torch.tensor([2]))
+        tensor([[3., 3.]])
+    """
+    before, after = power(x, lengths), power_of_cut(y, lengths)
+    silent = (before <= 0.0) | (after <= 0.0)
+    ratio = torch.where(silent, 1.0, before) / torch.where(silent, 1.0, after)
+    return y * per_row(ratio.sqrt(), y)
 
 
 def _room(response: Tensor, peak: Tensor, wet: Tensor, sample_rate: int) -> Tensor:

@@ -28,24 +28,27 @@ def available(device: str) -> bool:
     return True
 
 
-def use_kernels(op: Any, reference: Callable[..., Any], package: str) -> None:
+def use_kernels(op: Any, reference: Callable[..., Any], package: str, dtype: torch.dtype = torch.float32) -> None:
     """Let ``op`` use the functions of its own name in ``package.cpu`` and ``package.cuda``.
 
-    They are called where the first argument is float32; everything else, float64 above all, is the reference's.
+    They are called where the first argument is ``dtype``; everything else, float64 above all, is the reference's.
 
     Args:
         op: what ``torch.library.custom_op`` returned, named ``speechaug::<name>``.
         reference: the plain-torch function that is its body.
         package: where the modules ``cpu`` and ``cuda`` are, ``__package__`` of the caller.
+        dtype: of the first argument, where kernels take another.
     """
     name = op._name
     for device in NEEDS:
-        op.register_kernel(device)(_kernel(name, reference, package, device))
+        op.register_kernel(device)(_kernel(name, reference, package, device, dtype))
 
 
-def _kernel(name: str, reference: Callable[..., Any], package: str, device: str) -> Callable[..., Any]:
+def _kernel(
+    name: str, reference: Callable[..., Any], package: str, device: str, dtype: torch.dtype
+) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
-        if args[0].dtype != torch.float32 or not available(device):
+        if args[0].dtype != dtype or not available(device):
             return reference(*args)
         return getattr(importlib.import_module(f"{package}.{device}"), name)(*args)
 

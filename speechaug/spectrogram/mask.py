@@ -10,9 +10,9 @@ from torch import Tensor
 
 from speechaug import functional as F
 from speechaug.draws import Values
-from speechaug.functional.mask import Fill, time_mask_widths
+from speechaug.functional.mask import Fill, place_stripes, time_mask_widths
 from speechaug.rng import Rng
-from speechaug.transform import Context, Range, Transform, span
+from speechaug.transform import Context, Fusion, Range, Transform, span
 
 ADAPTIVE_COUNT = 20
 """The most time masks a row gets where their number depends on its length (Park et al. 2020)."""
@@ -62,6 +62,11 @@ class FrequencyMask(Transform):
         self._check(isinstance(self.count, int) and self.count >= 1, "count", "a whole number of at least 1")
         self._check(self.fill in ("zero", "mean"), "fill", "'zero' or 'mean'")
 
+    @property
+    def fusion(self) -> Fusion | None:  # type: ignore[override]
+        """Say that neighbouring masks can run as one pass, where what they fill in does not depend on the others."""
+        return "mask" if self.fill == "zero" else None
+
     def draw(self, rng: Rng) -> Values:
         """Draw where each stripe lies and how wide it is."""
         low, high = (int(end) for end in self.width_bins)
@@ -73,6 +78,10 @@ class FrequencyMask(Transform):
     ) -> tuple[Tensor, Tensor]:
         """Mask."""
         return F.frequency_mask(x, lengths, start, width_bins, self.fill), lengths
+
+    def stripes(self, lengths: Tensor, bins: int, *, start: Tensor, width_bins: Tensor) -> tuple[int, Tensor, Tensor]:
+        """Return the axis of the stripes, where they begin and how wide they are, for a group of masks."""
+        return 1, *place_stripes(bins, start, width_bins)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +149,11 @@ class TimeMask(Transform):
             return moved
         return dataclasses.replace(moved, width_fraction=min(1.0, self.width_fraction * strength))
 
+    @property
+    def fusion(self) -> Fusion | None:  # type: ignore[override]
+        """Say that neighbouring masks can run as one pass, where what they fill in does not depend on the others."""
+        return "mask" if self.fill == "zero" else None
+
     def draw(self, rng: Rng) -> Values:
         """Draw where each stripe lies and how wide it is, both relative to what its row allows."""
         count = self.count if self.count_fraction is None else ADAPTIVE_COUNT
@@ -149,7 +163,13 @@ class TimeMask(Transform):
         self, x: Tensor, lengths: Tensor, context: Context, *, start: Tensor, width: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Turn fractions into frames, and mask."""
+        return F.time_mask(x, lengths, start, self._frames(lengths, width), self.fill), lengths
+
+    def stripes(self, lengths: Tensor, bins: int, *, start: Tensor, width: Tensor) -> tuple[int, Tensor, Tensor]:
+        """Return the axis of the stripes, where they begin and how wide they are, for a group of masks."""
+        return 2, *place_stripes(lengths[:, None], start, self._frames(lengths, width))
+
+    def _frames(self, lengths: Tensor, width: Tensor) -> Tensor:
         widest = self.width_frames[1] if self.width_fraction is None else float("inf")
         share = self.max_fraction if self.width_fraction is None else min(self.max_fraction, self.width_fraction)
-        frames = time_mask_widths(width, lengths, (self.width_frames[0], widest), share, self.count_fraction)
-        return F.time_mask(x, lengths, start, frames, self.fill), lengths
+        return time_mask_widths(width, lengths, (self.width_frames[0], widest), share, self.count_fraction)

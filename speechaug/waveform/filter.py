@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from speechaug import functional as F
 from speechaug.draws import Values
-from speechaug.functional.filter import ORDERS
+from speechaug.functional.filter import ORDERS, highpass_sections, lowpass_sections, ringing
+from speechaug.ops.transfer import transfer
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span
 
@@ -17,6 +19,11 @@ def _low_span(default: Range, limit_hz: float) -> Range:
     """Declare a range of upper cut-offs; 24 kHz is the identity at rates up to 48 kHz."""
     declared: Range = span(default, neutral=24_000.0, limit=(limit_hz, limit_hz), scale="log")
     return declared
+
+
+def _ends(cutoffs: Range, sample_rate: int) -> Tensor:
+    """The cut-offs of a range whose filters ring longest: those next to 0 and to the Nyquist frequency."""
+    return torch.tensor(cutoffs, dtype=torch.float64).clamp(max=0.499999 * sample_rate)
 
 
 def _high_span(default: Range, limit_hz: float) -> Range:
@@ -57,6 +64,8 @@ class LowPass(Transform):
         True
     """
 
+    fusion = "linear"
+
     cutoff_hz: Range = _low_span((2_000.0, 7_500.0), limit_hz=500.0)
     order: int = 2
 
@@ -69,9 +78,23 @@ class LowPass(Transform):
         """Draw a cut-off for each row."""
         return {"cutoff_hz": rng.log_uniform(*self.cutoff_hz)}
 
+    def sections(self, context: Context, *, cutoff_hz: Tensor) -> Tensor:
+        """Return each row's filter as second-order sections, float64 ``(B, S, 5)``."""
+        return lowpass_sections(cutoff_hz, context.sample_rate, self.order)
+
+    def reach(self, sample_rate: int) -> tuple[int, int]:
+        """How long the filter with the slowest decay of the range rings, to -120 dB, in samples."""
+        slowest = lowpass_sections(_ends(self.cutoff_hz, sample_rate), sample_rate, self.order)
+        return 0, ringing(slowest)
+
+    def response(self, size: int, context: Context, *, cutoff_hz: Tensor) -> Tensor:
+        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
+        spectrum: Tensor = transfer(self.sections(context, cutoff_hz=cutoff_hz), size)
+        return spectrum
+
     def apply(self, x: Tensor, lengths: Tensor, context: Context, *, cutoff_hz: Tensor) -> tuple[Tensor, Tensor]:
         """Filter."""
-        return F.lowpass(x, lengths, cutoff_hz, context.sample_rate, self.order), lengths
+        return F.in_series(x, lengths, self.sections(context, cutoff_hz=cutoff_hz)), lengths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +129,8 @@ class HighPass(Transform):
         True
     """
 
+    fusion = "linear"
+
     cutoff_hz: Range = _high_span((50.0, 600.0), limit_hz=3_000.0)
     order: int = 2
 
@@ -118,9 +143,23 @@ class HighPass(Transform):
         """Draw a cut-off for each row."""
         return {"cutoff_hz": rng.log_uniform(*self.cutoff_hz)}
 
+    def sections(self, context: Context, *, cutoff_hz: Tensor) -> Tensor:
+        """Return each row's filter as second-order sections, float64 ``(B, S, 5)``."""
+        return highpass_sections(cutoff_hz, context.sample_rate, self.order)
+
+    def reach(self, sample_rate: int) -> tuple[int, int]:
+        """How long the filter with the slowest decay of the range rings, to -120 dB, in samples."""
+        slowest = highpass_sections(_ends(self.cutoff_hz, sample_rate), sample_rate, self.order)
+        return 0, ringing(slowest)
+
+    def response(self, size: int, context: Context, *, cutoff_hz: Tensor) -> Tensor:
+        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
+        spectrum: Tensor = transfer(self.sections(context, cutoff_hz=cutoff_hz), size)
+        return spectrum
+
     def apply(self, x: Tensor, lengths: Tensor, context: Context, *, cutoff_hz: Tensor) -> tuple[Tensor, Tensor]:
         """Filter."""
-        return F.highpass(x, lengths, cutoff_hz, context.sample_rate, self.order), lengths
+        return F.in_series(x, lengths, self.sections(context, cutoff_hz=cutoff_hz)), lengths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +195,8 @@ class BandPass(Transform):
         True
     """
 
+    fusion = "linear"
+
     low_hz: Range = _high_span((200.0, 400.0), limit_hz=1_000.0)
     high_hz: Range = _low_span((3_000.0, 3_600.0), limit_hz=1_500.0)
     order: int = 2
@@ -170,8 +211,24 @@ class BandPass(Transform):
         """Draw both cut-offs for each row."""
         return {"low_hz": rng.log_uniform(*self.low_hz), "high_hz": rng.log_uniform(*self.high_hz)}
 
+    def sections(self, context: Context, *, low_hz: Tensor, high_hz: Tensor) -> Tensor:
+        """Return both of each row's filters as second-order sections, float64 ``(B, S, 5)``."""
+        above = highpass_sections(low_hz, context.sample_rate, self.order)
+        return torch.cat([above, lowpass_sections(high_hz, context.sample_rate, self.order)], dim=1)
+
+    def reach(self, sample_rate: int) -> tuple[int, int]:
+        """How long the filters with the slowest decay of the ranges ring, to -120 dB, in samples."""
+        above = highpass_sections(_ends(self.low_hz, sample_rate), sample_rate, self.order)
+        below = lowpass_sections(_ends(self.high_hz, sample_rate), sample_rate, self.order)
+        return 0, ringing(above) + ringing(below)
+
+    def response(self, size: int, context: Context, *, low_hz: Tensor, high_hz: Tensor) -> Tensor:
+        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
+        spectrum: Tensor = transfer(self.sections(context, low_hz=low_hz, high_hz=high_hz), size)
+        return spectrum
+
     def apply(
         self, x: Tensor, lengths: Tensor, context: Context, *, low_hz: Tensor, high_hz: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Filter twice."""
-        return F.bandpass(x, lengths, low_hz, high_hz, context.sample_rate, self.order), lengths
+        """Filter by both at once."""
+        return F.in_series(x, lengths, self.sections(context, low_hz=low_hz, high_hz=high_hz)), lengths

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
-from speechaug import functional as F
 from speechaug.banks import Bank
 from speechaug.draws import Values
+from speechaug.functional.noise import Reference, add_colored_noise, add_recorded_noise
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span
-
-Reference = Literal["rms", "active"]
 
 
 def _snr_span(default: Range) -> Range:
@@ -79,9 +76,11 @@ class AddNoise(Transform):
     def apply(
         self, x: Tensor, lengths: Tensor, context: Context, *, clip: Tensor, offset: Tensor, snr_db: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Cut the noise and mix."""
-        noise = self.bank.crop(clip, offset, x.shape[-1])
-        y, achieved = F.mix_at_snr(x, lengths, noise, snr_db, reference=self.reference, sample_rate=context.sample_rate)
+        """Mix the noise in as the bank keeps it."""
+        loops, rate = self.bank.loops(x.device), context.sample_rate
+        y, achieved = add_recorded_noise(
+            x, lengths, loops, clip, offset, snr_db, reference=self.reference, sample_rate=rate
+        )
         context.record("snr_db", achieved)
         return y, lengths
 
@@ -111,8 +110,10 @@ class AddColoredNoise(Transform):
         ValueError: if ``snr_db`` is not a finite (low, high), ``exponent`` is not one within [-2, 2] or ``reference``
             is neither.
 
-    Source: Timmer and Koenig, "On generating power law noise", A&A 300 (1995), for the spectra; shaped by a fixed
-        filter, so that a longer batch has the same noise.
+    The spectrum is within 0.7 dB of the power law from 40 Hz to 0.45 of the sample rate, and flat below 16 Hz.
+
+    Source: Timmer and Koenig, "On generating power law noise", A&A 300 (1995), for the spectra; Kellet's pink noise
+        filters, for a ladder of first-order sections that makes them, so that a longer batch has the same noise.
 
     Example:
         >>> import torch, speechaug as sa
@@ -146,7 +147,7 @@ class AddColoredNoise(Transform):
         self, x: Tensor, lengths: Tensor, context: Context, *, key: Tensor, exponent: Tensor, snr_db: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Make the noise and mix."""
-        noise = F.colored_noise(key, exponent, x.shape[-1], context.sample_rate, x.dtype)
-        y, achieved = F.mix_at_snr(x, lengths, noise, snr_db, reference=self.reference, sample_rate=context.sample_rate)
+        rate = context.sample_rate
+        y, achieved = add_colored_noise(x, lengths, key, exponent, snr_db, reference=self.reference, sample_rate=rate)
         context.record("snr_db", achieved)
         return y, lengths

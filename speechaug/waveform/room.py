@@ -11,7 +11,7 @@ from speechaug import functional as F
 from speechaug.banks import Bank
 from speechaug.draws import Values
 from speechaug.rng import Rng
-from speechaug.transform import Context, Range, Transform, span
+from speechaug.transform import Context, Fusion, Range, Transform, span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,24 @@ class Reverb(Transform):
         """Draw a room and how reverberant it is for each row."""
         return {"clip": self.bank.draw(rng), "wet": rng.uniform(*self.wet)}
 
+    @property
+    def fusion(self) -> Fusion | None:  # type: ignore[override]
+        """Linear where the level is the response's; matching levels looks at the speech."""
+        return "linear" if self.level == "response" else None
+
+    def reach(self, sample_rate: int) -> tuple[int, int]:
+        """How far the bank's rooms reach before and after their direct path, in samples."""
+        return self.bank.reach
+
+    def response(self, size: int, context: Context, *, clip: Tensor, wet: Tensor) -> Tensor:
+        """Return the rooms' transfer functions, complex64 ``(B, size // 2 + 1)``."""
+        return self.bank.response(clip, self.bank.gains(clip, None if self.wet == (1.0, 1.0) else wet), size)
+
     def apply(
         self, x: Tensor, lengths: Tensor, context: Context, *, clip: Tensor, wet: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Convolve."""
-        response, peak = self.bank.take(clip)
-        return F.reverb(x, lengths, response, peak, wet, context.sample_rate, self.level), lengths
+        reach = self.reach(context.sample_rate)
+        spectrum = self.response(F.frame_size(sum(reach), x.shape[-1]), context, clip=clip, wet=wet)
+        y = F.apply_responses(x, lengths, spectrum, *reach)
+        return (F.match_level(y, x, lengths) if self.level == "matched" else y), lengths
