@@ -86,7 +86,8 @@ class _Sequence(Transform):
         return any(member.moves_time for member in self.members)
 
     def _members_in_words(self) -> str:
-        return ", ".join(" + ".join(repr(m) for _, m in group) for group in fusion.groups(self.members, self.fuse))
+        grouped = fusion.groups(self.members, fusion.KINDS if self.fuse else ())
+        return ", ".join(" + ".join(repr(member) for _, member in group) for group in grouped)
 
     @abstractmethod
     def gates(self, rng: Rng) -> NDArray[np.bool_]:
@@ -136,7 +137,9 @@ class _Sequence(Transform):
         children = draws.members if isinstance(draws, Draws) else draws
         self._check_places(children)
         y, y_lengths = x, lengths
-        grouped, last = fusion.groups(self.members, self.fuse), self._range_stage(draws, x)
+        # Tails of linear members are cut once, at the end of their group, fused or not.
+        grouped = fusion.groups(self.members, fusion.KINDS if self.fuse else ("linear",))
+        last = self._range_stage(draws, x)
         for group in grouped:
             with_range = last if group is grouped[-1] and group[0][1].fusion == "pointwise" and self.fuse else ()
             y, y_lengths = self._run_group(group, y, y_lengths, children, call, place, with_range)
@@ -155,11 +158,14 @@ class _Sequence(Transform):
         last: Stages,
     ) -> tuple[Tensor, Tensor]:
         """Run neighbours, together where they can."""
-        kind = group[0][1].fusion if self.fuse else None
-        if kind == "pointwise":
+        kind = group[0][1].fusion
+        if kind == "pointwise" and self.fuse:
             y = fusion.run_pointwise(x, group, children, last)
-        elif kind == "mask":
+        elif kind == "mask" and self.fuse:
             y = fusion.run_masks(x, lengths, group, children)
+        elif len(group) > 1:
+            context = Context(call.sample_rate, x.shape[-1], x.shape[0], place)
+            y = fusion.run_linear(x, lengths, group, children, context, self.fuse)
         else:
             ((name, member),) = group
             return member._step(x, lengths, children[name], call, f"{place}/{name}" if place else name)

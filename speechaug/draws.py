@@ -51,7 +51,7 @@ class Draws:
         self.values = {name: _eight_bytes(value) for name, value in values.items()}
         self.labels = labels or {}
         self.members = members or {}
-        self.order: Ints = np.argsort(~self.on, kind="stable").astype(np.int64)
+        self.order: Ints = np.concatenate([np.flatnonzero(self.on), np.flatnonzero(~self.on)])
         self.count = int(self.on.sum())
         if {"on", *self.members} & set(self.values):
             raise ValueError(f"Draws: values must not be named 'on' or like a member, got {sorted(self.values)}")

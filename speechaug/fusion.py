@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from speechaug import functional as F
 from speechaug.draws import Draws
+from speechaug.functional.linear import Member, run_group
 from speechaug.functional.pointwise import Stages
 from speechaug.ops.pointwise.reference import Stage
-from speechaug.transform import Transform, places
+from speechaug.transform import Context, Transform, places
+
+KINDS = ("linear", "mask", "pointwise")
 
 Group = list[tuple[str, Transform]]
 """Neighbours with their places; one alone, where its kind has no company."""
@@ -32,17 +37,21 @@ class Mask(Protocol):
         """Say on which axis (1 bins, 2 frames) stripes of zeros begin and how wide they are, int64 ``(B, K)``."""
 
 
-def groups(members: Sequence[Transform], fuse: bool) -> list[Group]:
-    """Split the members of a policy into groups that run together.
+def groups(members: Sequence[Transform], kinds: Collection[str] = KINDS) -> list[Group]:
+    """Split the members of a policy into groups of neighbours that run together.
+
+    Args:
+        members: of the policy.
+        kinds: what is put together.
 
     Example:
         >>> import speechaug as sa
-        >>> [[place for place, _ in group] for group in groups([sa.Gain(), sa.Polarity(), sa.Speed()], fuse=True)]
+        >>> [[place for place, _ in group] for group in groups([sa.Gain(), sa.Polarity(), sa.Speed()])]
         [['Gain', 'Polarity'], ['Speed']]
     """
     found: list[Group] = []
     for place, member in places(members):
-        if fuse and found and member.fusion is not None and found[-1][-1][1].fusion == member.fusion:
+        if found and member.fusion in kinds and found[-1][-1][1].fusion == member.fusion:
             found[-1].append((place, member))
         else:
             found.append([(place, member)])
@@ -71,6 +80,45 @@ def run_masks(x: Tensor, lengths: Tensor, group: Group, children: Mapping[str, A
         return x
     y: Tensor = F.masks(x, lengths, _together(stripes[1], lengths), _together(stripes[2], lengths))
     return y
+
+
+def run_linear(
+    x: Tensor, lengths: Tensor, group: Group, children: Mapping[str, Any], context: Context, fuse: bool
+) -> Tensor:
+    """Run filters and responses as one, tails cut at the end; ``x`` itself where none is on.
+
+    Args:
+        x: ``(B, C, T)``.
+        lengths: ``(B,)``.
+        group: linear transforms with their places.
+        children: their draws.
+        context: of the call.
+        fuse: False computes one after the other.
+    """
+    acting = [(member, *_acting(children[place], x.device), children[place]) for place, member in group]
+    found = [Member(member, on, params, _host(draws)) for member, on, params, draws in acting if on is not None]
+    if not found:
+        return x
+    any_on = torch.stack([member.on for member in found]).any(dim=0)
+    hosts = [member.host for member in found if member.host is not None]
+    if not hosts:
+        return torch.where(any_on[:, None, None], run_group(x, lengths, found, context, fuse), x)
+    union = np.any(hosts, axis=0)
+    if bool(union.all()):
+        return run_group(x, lengths, found, context, fuse)
+    rows = torch.argsort(~any_on, stable=True)[: int(union.sum())]
+    some = [_select(member, rows, union) for member in found]
+    return x.index_copy(0, rows, run_group(x.index_select(0, rows), lengths.index_select(0, rows), some, context, fuse))
+
+
+def _select(member: Member, rows: Tensor, union: NDArray[np.bool_]) -> Member:
+    params = {name: value.index_select(0, rows) for name, value in member.params.items()}
+    host = None if member.host is None else member.host[union]
+    return member._replace(on=member.on.index_select(0, rows), params=params, host=host)
+
+
+def _host(draws: Draws | Mapping[str, Any]) -> NDArray[np.bool_] | None:
+    return draws.on if isinstance(draws, Draws) else None
 
 
 def _together(stripes: list[tuple[Tensor, Tensor]], lengths: Tensor) -> tuple[Tensor, Tensor]:

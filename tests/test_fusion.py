@@ -118,6 +118,7 @@ def test_gradients_pass_through_a_group_and_through_rows_written_in_place():
 def test_repr_joins_what_runs_together():
     policy = sa.Compose([sa.Gain(), sa.Polarity(), sa.Speed(), sa.Clipping(p=0.5)])
     assert repr(policy) == "Compose([Gain() + Polarity(), Speed(), Clipping(p=0.5)])"
+    assert repr(sa.Compose([sa.HighPass(), sa.LowPass()])) == "Compose([HighPass() + LowPass()])"
     assert repr(dataclasses.replace(policy, fuse=False)) == (
         "Compose([Gain(), Polarity(), Speed(), Clipping(p=0.5)], fuse=False)"
     )

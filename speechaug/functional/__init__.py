@@ -4,9 +4,9 @@ from speechaug.functional.air import absorption_db
 from speechaug.functional.distortion import clipping, quantize, tanh_distortion
 from speechaug.functional.filter import bandpass, equalize, highpass, in_series, lowpass
 from speechaug.functional.level import active_level_db, gain, polarity, power, rms_db, valid_mask
-from speechaug.functional.linear import apply_responses, frame_size, run_group
+from speechaug.functional.linear import apply_responses
 from speechaug.functional.mask import frequency_mask, masks, time_mask
-from speechaug.functional.noise import colored_noise, mix_at_snr, white_noise
+from speechaug.functional.noise import add_colored_noise, add_recorded_noise, colored_noise, mix_at_snr, white_noise
 from speechaug.functional.pointwise import apply_stages
 from speechaug.functional.resample import resample, scaled_lengths
 from speechaug.functional.room import match_level, reverb
@@ -17,13 +17,14 @@ from speechaug.functional.warp import time_warp, warp_moments
 __all__ = [
     "absorption_db",
     "active_level_db",
-    "apply_stages",
+    "add_colored_noise",
+    "add_recorded_noise",
     "apply_responses",
+    "apply_stages",
     "bandpass",
     "clipping",
     "colored_noise",
     "equalize",
-    "frame_size",
     "frequency_mask",
     "gain",
     "highpass",
@@ -39,7 +40,6 @@ __all__ = [
     "resample",
     "reverb",
     "rms_db",
-    "run_group",
     "scaled_lengths",
     "tanh_distortion",
     "time_mask",

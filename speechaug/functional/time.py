@@ -7,8 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from speechaug.functional.level import valid_mask
-from speechaug.functional.resample import take
+from speechaug.ops.shift import shift as move
 from speechaug.ops.vocoder import vocoder
 from speechaug.ops.wsola import wsola
 
@@ -89,10 +88,5 @@ def time_shift(x: Tensor, lengths: Tensor, shift: Tensor) -> Tensor:
         >>> time_shift(torch.tensor([[1.0, 2.0, 3.0, 0.0]]), torch.tensor([3]), torch.tensor([1.0]))
         tensor([[0., 1., 2., 0.]])
     """
-    if x.numel() == 0:
-        return x.clone()
-    signal = x.reshape(x.shape[0], -1, x.shape[-1])
-    source = torch.arange(x.shape[-1], device=x.device) - torch.round(shift.double()).long()[:, None]
-    kept = (source >= 0) & (source < lengths[:, None])
-    y = take(signal, source.clamp(0, x.shape[-1] - 1))
-    return torch.where(kept[:, None] & valid_mask(signal, lengths), y, 0.0).reshape(x.shape)
+    y: Tensor = move(x, lengths, torch.round(shift.double()).long())
+    return y

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MINUS = "−"
 UNITS = {"db": "dB", "hz": "Hz", "ms": "ms", "s": "s", "semitones": "semitones", "frames": "frames", "bins": "bins"}
 _MEMBERS = {"Compose": "all of these, in order", "OneOf": "one of these", "SomeOf": "some of these"}
-_NOT_SAID = ("p", "bank", "members", "range_policy", "max_growth")
+_NOT_SAID = ("p", "bank", "members", "range_policy", "max_growth", "fuse")
 
 
 def write_report(

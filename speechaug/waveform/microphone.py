@@ -9,6 +9,7 @@ from torch import Tensor
 from speechaug import functional as F
 from speechaug.banks import Bank
 from speechaug.draws import Values
+from speechaug.functional.linear import frame_size
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span
 
@@ -70,5 +71,5 @@ class Microphone(Transform):
     ) -> tuple[Tensor, Tensor]:
         """Convolve."""
         reach = self.reach(context.sample_rate)
-        spectrum = self.response(F.frame_size(sum(reach), x.shape[-1]), context, clip=clip, amount=amount)
+        spectrum = self.response(frame_size(sum(reach), x.shape[-1]), context, clip=clip, amount=amount)
         return F.apply_responses(x, lengths, spectrum, *reach), lengths

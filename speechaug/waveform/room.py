@@ -10,6 +10,7 @@ from torch import Tensor
 from speechaug import functional as F
 from speechaug.banks import Bank
 from speechaug.draws import Values
+from speechaug.functional.linear import frame_size
 from speechaug.rng import Rng
 from speechaug.transform import Context, Fusion, Range, Transform, span
 
@@ -84,6 +85,6 @@ class Reverb(Transform):
     ) -> tuple[Tensor, Tensor]:
         """Convolve."""
         reach = self.reach(context.sample_rate)
-        spectrum = self.response(F.frame_size(sum(reach), x.shape[-1]), context, clip=clip, wet=wet)
+        spectrum = self.response(frame_size(sum(reach), x.shape[-1]), context, clip=clip, wet=wet)
         y = F.apply_responses(x, lengths, spectrum, *reach)
         return (F.match_level(y, x, lengths) if self.level == "matched" else y), lengths
