@@ -7,28 +7,28 @@ from typing import Any
 import numpy as np
 
 from speechaug.ops._cpu import jit
-from speechaug.rng import Words
+from speechaug.rng import Floats, Words
 
 
-def fill_blocks(keys: Words, place: Words, first: int, size: int) -> Words:
-    """See :func:`speechaug.rng.philox_blocks`."""
-    out = np.empty((len(keys), size, 4), np.uint32)
-    _fill(keys, int(place[0]), int(place[1]), first, size, out)
+def units(keys: Words, place: Words, first: int, size: int) -> Floats:
+    """See :func:`speechaug.rng.philox_units`."""
+    out = np.empty((len(keys), size))
+    _fill(keys, place, first, size, out)
     return out
 
 
 @jit
-def _fill(keys: Any, low: int, high: int, first: int, size: int, out: Any) -> None:
+def _fill(keys: Any, place: Any, first: int, size: int, out: Any) -> None:
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     for row in range(keys.shape[0]):
         for index in range(size):
             c0, c1 = np.uint64(first + index) & mask, np.uint64(0)
-            c2, c3 = np.uint64(low), np.uint64(high)
+            c2, c3 = np.uint64(place[0]), np.uint64(place[1])
             k0, k1 = np.uint64(keys[row, 0]), np.uint64(keys[row, 1])
             for _ in range(10):
                 p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
                 c0, c2 = (p1 >> half) ^ c1 ^ k0, (p0 >> half) ^ c3 ^ k1
                 c1, c3 = p1 & mask, p0 & mask
                 k0, k1 = (k0 + np.uint64(0x9E3779B9)) & mask, (k1 + np.uint64(0xBB67AE85)) & mask
-            out[row, index, 0], out[row, index, 1] = np.uint32(c0), np.uint32(c1)
-            out[row, index, 2], out[row, index, 3] = np.uint32(c2), np.uint32(c3)
+            high, low = c0 >> np.uint64(5), c1 >> np.uint64(6)
+            out[row, index] = (np.float64(high) * 2.0**26 + np.float64(low)) * 2.0**-53

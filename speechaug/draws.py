@@ -55,6 +55,7 @@ class Draws:
         self.count = int(self.on.sum())
         if {"on", *self.members} & set(self.values):
             raise ValueError(f"Draws: values must not be named 'on' or like a member, got {sorted(self.values)}")
+        self._packed: tuple[Tensor, int] | None = None  # on the device, and from which line on it is this node's
         self._mirror: dict[str, Tensor] = {}
         self._gate: tuple[Tensor, Tensor] | None = None
 
@@ -70,7 +71,7 @@ class Draws:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the host part alone."""
-        return {**self.__dict__, "_mirror": {}, "_gate": None}
+        return {**self.__dict__, "_packed": None, "_mirror": {}, "_gate": None}
 
     def walk(self, place: str = "") -> Iterator[tuple[str, Draws]]:
         """Yield each transform's place and draws, depth first."""
@@ -94,7 +95,8 @@ class Draws:
         """Use ``packed``, what :meth:`pack` returned, moved to a device, as the parameters there; returns self."""
         start = 0
         for node in self._nodes():
-            start = node._unpack(packed, start)
+            node._packed, node._gate = (packed, start), None
+            start += 2 + sum(1 if value.ndim == 1 else value.shape[1] for value in node.values.values())
         return self
 
     def mirror(self, device: torch.device) -> dict[str, Tensor]:
@@ -104,9 +106,10 @@ class Draws:
 
     def gate(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return on ``device`` which rows are on, and the rows' indices, those that are on first."""
-        if self._gate is None or self._gate[0].device != device:
+        if self._packed is None or self._packed[0].device != device:
             self.to(device)
-        assert self._gate is not None
+        if self._gate is None:
+            self._gate = self._unpacked()
         return self._gate
 
     def tensors(self, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -143,17 +146,18 @@ class Draws:
             rows.append(bits[None] if bits.ndim == 1 else bits.T)
         return np.concatenate(rows, axis=0)
 
-    def _unpack(self, packed: Tensor, start: int) -> int:
-        self._gate, mirror = (packed[start] != 0, packed[start + 1]), {}
-        start += 2
+    def _unpacked(self) -> tuple[Tensor, Tensor]:
+        """Cut this node's lines out of what was packed, when they are asked for."""
+        assert self._packed is not None
+        packed, start = self._packed
+        gate, place, self._mirror = (packed[start] != 0, packed[start + 1]), start + 2, {}
         for name, value in self.values.items():
             width = 1 if value.ndim == 1 else value.shape[1]
-            block = packed[start : start + width]
+            block = packed[place : place + width]
             block = block.view(torch.float64) if value.dtype == np.float64 else block
-            mirror[name] = block[0] if value.ndim == 1 else block.T
-            start += width
-        self._mirror = mirror
-        return start
+            self._mirror[name] = block[0] if value.ndim == 1 else block.T
+            place += width
+        return gate
 
 
 def replay_values(data: Mapping[str, Any], clips: Mapping[str, int] | None) -> tuple[Values, Values]:

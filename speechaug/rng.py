@@ -72,22 +72,44 @@ def philox_blocks(keys: Words, place: Words, first: int, size: int) -> Words:
     return philox4x32(counter, keys[:, None, :])
 
 
+def philox_units(keys: Words, place: Words, first: int, size: int) -> Floats:
+    """Return numbers in [0, 1), of 53 bits each, one from each block of :func:`philox_blocks`: float64 ``(B, size)``.
+
+    Example:
+        >>> f"{philox_units(np.zeros((1, 2), np.uint32), np.zeros(2, np.uint32), 0, 1)[0, 0]:.3f}"
+        '0.399'
+    """
+    words = philox_blocks(keys, place, first, size)
+    units: Floats = ((words[..., 0] >> 5).astype(np.float64) * 2.0**26 + (words[..., 1] >> 6)) * 2.0**-53
+    return units
+
+
 @functools.cache
-def _compiled() -> Callable[[Words, Words, int, int], Words]:
-    """:func:`philox_blocks`, compiled where that is possible."""
+def _compiled_units() -> Callable[[Words, Words, int, int], Floats]:
+    """:func:`philox_units`, compiled where that is possible."""
     from speechaug.ops._op import available
 
     if not available("cpu"):
-        return philox_blocks
-    from speechaug._philox import fill_blocks
+        return philox_units
+    from speechaug._philox import units
 
-    return fill_blocks
+    return units
 
 
-def _digest(parts: Iterable[str]) -> bytes:
-    """Return 64 bits of a hash in which no two lists of parts are spelled alike."""
-    spelled = "".join(f"{len(part)}:{part}" for part in parts)
+def _spelled(parts: Iterable[str]) -> str:
+    """Join texts so that no two lists of them read alike."""
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+def _digest(spelled: str) -> bytes:
+    """Return 64 bits of a hash."""
     return hashlib.blake2b(spelled.encode(errors="surrogateescape"), digest_size=8).digest()
+
+
+@functools.lru_cache(maxsize=1_024)
+def _place_words(place: tuple[str, ...]) -> Words:
+    """Return the upper half of the counter for a place in a policy."""
+    return np.frombuffer(_digest(_spelled(place)) if place else bytes(8), dtype="<u4")
 
 
 class Rng:
@@ -123,7 +145,7 @@ class Rng:
         self._shared = keys if shared is None else shared
         self.clean = np.zeros(len(keys), bool) if clean is None else clean
         self._place = place
-        self._place_words = np.frombuffer(_digest(place), dtype="<u4") if place else np.zeros(2, np.uint32)
+        self._place_words = _place_words(place)
         self._drawn = 0
 
     @classmethod
@@ -159,13 +181,13 @@ class Rng:
         if len(which) != len(names) or min(which, default=0) < CLEAN:
             raise ValueError(f"Rng.from_ids: views must be {len(names)} numbers, at least {CLEAN}, got {which}")
         seen: dict[tuple[str, int], int] = {}
-        shared, keys = bytearray(), bytearray()
+        shared, keys, run = bytearray(), bytearray(), _spelled([str(seed), str(epoch)])
         for name, view in zip(names, which, strict=True):
             occurrence = seen[name, view] = seen.get((name, view), -1) + 1
-            parts = [str(seed), str(epoch), name, str(occurrence)]
-            common = _digest(parts)
+            spelled = run + _spelled([name, str(occurrence)])
+            common = _digest(spelled)
             shared += common
-            keys += common if view == 0 else _digest([*parts, f"view-{view}"])
+            keys += common if view == 0 else _digest(spelled + _spelled([f"view-{view}"]))
         own, joint = (np.frombuffer(bytes(spelled), dtype="<u4").reshape(-1, 2) for spelled in (keys, shared))
         return cls(own, shared=joint, clean=np.equal(which, CLEAN).reshape(len(which)))
 
@@ -181,15 +203,10 @@ class Rng:
         """Return streams at the same place that draw the same for all views of an utterance."""
         return Rng(self._shared, self._place, shared=self._shared, clean=self.clean)
 
-    def _words(self, size: int) -> Words:
-        """Return ``size`` blocks of four words per example, shape ``(B, size, 4)``."""
-        first = self._drawn
-        self._drawn += size
-        return _compiled()(self._keys, self._place_words, first, size)
-
     def _units(self, size: int | None) -> Floats:
-        words = self._words(1 if size is None else size)
-        units = ((words[..., 0] >> 5).astype(np.float64) * 2.0**26 + (words[..., 1] >> 6)) * 2.0**-53
+        first, count = self._drawn, 1 if size is None else size
+        self._drawn += count
+        units = _compiled_units()(self._keys, self._place_words, first, count)
         return units[:, 0] if size is None else units
 
     def uniform(self, low: float = 0.0, high: float = 1.0, size: int | None = None) -> Floats:
@@ -212,5 +229,6 @@ class Rng:
 
     def key(self) -> Ints:
         """Draw 64 random bits, the key of a generator that runs on the device; int64 of shape ``(B,)``."""
-        words = self._words(1)[:, 0, :2]
+        words = philox_blocks(self._keys, self._place_words, self._drawn, 1)[:, 0, :2]
+        self._drawn += 1
         return np.ascontiguousarray(words).view(np.int64)[:, 0]

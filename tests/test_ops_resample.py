@@ -153,9 +153,9 @@ def test_one_ratio_against_torchaudio(old, new):
     peer = torchaudio.functional.resample(
         x, old, new, lowpass_filter_width=64, rolloff=0.925, resampling_method="sinc_interp_kaiser", beta=12.0
     )
-    y = F.resample(x, torch.tensor([6_000]), torch.tensor([old / new]).double(), round(6_000 * new / old))
+    y = F.resample(x, torch.tensor([6_000]), torch.tensor([old / new], dtype=torch.float64), round(6_000 * new / old))
     inner = slice(200, round(6_000 * new / old) - 200)
-    assert -20 * torch.log10((y - peer)[0, inner].norm() / peer[0, inner].norm()) > 75
+    assert -20 * torch.log10((y - peer)[0, inner].norm() / peer[0, inner].norm()) > 77
 
 
 @pytest.mark.parametrize("quality", QUALITIES)

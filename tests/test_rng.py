@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import speechaug as sa
-from speechaug.rng import _compiled, philox4x32, philox_blocks
+from speechaug.rng import _compiled_units, philox4x32, philox_blocks, philox_units
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,11 @@ def test_one_text_is_not_a_list_of_ids():
 
 
 @pytest.mark.parametrize(("first", "size"), [(0, 1), (5, 7), (2**31, 3), (2**32 - 2, 2), (0, 0)])
-def test_compiled_blocks_are_those_of_numpy(first, size):
+def test_compiled_units_are_those_of_numpy_and_of_whole_numbers(first, size):
     keys = np.random.default_rng(0).integers(0, 2**32, (5, 2), dtype=np.uint32)
     place = np.array([2**32 - 1, 7], np.uint32)
-    assert (_compiled()(keys, place, first, size) == philox_blocks(keys, place, first, size)).all()
-    assert _compiled() is not philox_blocks
+    units = _compiled_units()(keys, place, first, size)
+    words = philox_blocks(keys, place, first, size).astype(object)
+    assert units.tolist() == ((words[..., 0] // 32 * 2**26 + words[..., 1] // 64) / 2**53).tolist()
+    assert (units == philox_units(keys, place, first, size)).all()
+    assert _compiled_units() is not philox_units
