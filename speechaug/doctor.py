@@ -62,7 +62,7 @@ def report() -> list[Check]:
         lambda: _package("librosa", "warn"),
         lambda: _package("audiomentations", "warn"),
         lambda: _package("jiwer", "warn"),
-        lambda: _optional("numba", "fast kernels on the CPU"),
+        lambda: _package("numba", "warn"),
         lambda: _optional("triton", "fast kernels on the GPU"),
         _fixtures,
         _cache,
