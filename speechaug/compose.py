@@ -165,7 +165,7 @@ class _Sequence(Transform):
             y = fusion.run_masks(x, lengths, group, children)
         elif len(group) > 1:
             context = Context(call.sample_rate, x.shape[-1], x.shape[0], place)
-            y = fusion.run_linear(x, lengths, group, children, context, self.fuse)
+            y = fusion.run_linear(x, lengths, group, children, context, self.fuse, call.owned)
         else:
             ((name, member),) = group
             return member._step(x, lengths, children[name], call, f"{place}/{name}" if place else name)

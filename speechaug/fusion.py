@@ -15,7 +15,7 @@ from speechaug.draws import Draws
 from speechaug.functional.linear import Member, run_group
 from speechaug.functional.pointwise import Stages
 from speechaug.ops.pointwise.reference import Stage
-from speechaug.transform import Context, Transform, places
+from speechaug.transform import Context, Transform, places, put_back
 
 KINDS = ("linear", "mask", "pointwise")
 
@@ -83,7 +83,7 @@ def run_masks(x: Tensor, lengths: Tensor, group: Group, children: Mapping[str, A
 
 
 def run_linear(
-    x: Tensor, lengths: Tensor, group: Group, children: Mapping[str, Any], context: Context, fuse: bool
+    x: Tensor, lengths: Tensor, group: Group, children: Mapping[str, Any], context: Context, fuse: bool, owned: bool
 ) -> Tensor:
     """Run filters and responses as one, tails cut at the end; ``x`` itself where none is on.
 
@@ -94,6 +94,7 @@ def run_linear(
         children: their draws.
         context: of the call.
         fuse: False computes one after the other.
+        owned: whether ``x`` may be written into.
     """
     acting = [(member, *_acting(children[place], x.device), children[place]) for place, member in group]
     found = [Member(member, on, params, _host(draws)) for member, on, params, draws in acting if on is not None]
@@ -108,7 +109,8 @@ def run_linear(
         return run_group(x, lengths, found, context, fuse)
     rows = torch.argsort(~any_on, stable=True)[: int(union.sum())]
     some = [_select(member, rows, union) for member in found]
-    return x.index_copy(0, rows, run_group(x.index_select(0, rows), lengths.index_select(0, rows), some, context, fuse))
+    y = run_group(x.index_select(0, rows), lengths.index_select(0, rows), some, context, fuse)
+    return put_back(x, rows, y, owned)
 
 
 def _select(member: Member, rows: Tensor, union: NDArray[np.bool_]) -> Member:

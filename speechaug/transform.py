@@ -467,14 +467,13 @@ class Transform(ABC):
         context.width, widest = int(call.bound[on].max()), int(call.bound.max())
         context.rows = rows if some else None
         if not some:
-            call.owned = False
-            return self.apply(x, lengths, context, **{name: mirror[name] for name in draws.values})
+            y, y_lengths = self.apply(x, lengths, context, **{name: mirror[name] for name in draws.values})
+            call.owned = call.owned or not torch._C._is_alias_of(x, y)  # type: ignore[attr-defined]
+            return y, y_lengths
         params = {name: mirror[name].index_select(0, rows) for name in draws.values}
         y, y_lengths = self.apply(x.index_select(0, rows), lengths.index_select(0, rows), context, **params)
-        x, y = fit(x, widest), fit(y, widest)
-        in_place = call.owned and not x.requires_grad
+        joined = put_back(fit(x, widest), rows, fit(y, widest), call.owned)
         call.owned = True
-        joined = x.index_copy_(0, rows, y) if in_place else x.index_copy(0, rows, y)
         return joined, lengths.index_copy(0, rows, y_lengths)
 
     def _warp(self, times_s: Floats, lengths: Ints, draws: Draws, sample_rate: float) -> tuple[Floats, Ints]:
@@ -482,6 +481,11 @@ class Transform(ABC):
         longer = self.out_lengths(lengths, **draws.values)
         moved = np.clip(moved, 0.0, longer[:, None] / sample_rate)
         return np.where(draws.on[:, None], moved, times_s), np.where(draws.on, longer, lengths)
+
+
+def put_back(x: Tensor, rows: Tensor, y: Tensor, owned: bool) -> Tensor:
+    """Return ``x`` with its ``rows`` replaced by ``y``; written into ``x`` itself where that is ``owned``."""
+    return x.index_copy_(0, rows, y) if owned and not x.requires_grad else x.index_copy(0, rows, y)
 
 
 def fit(x: Tensor, width: int) -> Tensor:

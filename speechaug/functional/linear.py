@@ -111,11 +111,10 @@ def run_group(x: Tensor, lengths: Tensor, members: Sequence[Member], context: An
         return _together(x, lengths, members, context)
     rest = torch.from_numpy(np.setdiff1d(np.arange(len(x)), rows.numpy()))
     filters = [_pick(member, rest) for member in members if hasattr(member.transform, "sections")]
-    y = torch.empty_like(x).index_copy(
-        0, rows, _together(x[rows], lengths[rows], [_pick(member, rows) for member in members], context)
-    )
-    alone = in_series(x[rest], lengths[rest], _cascade(filters, context)) if filters else x[rest]
-    return y.index_copy(0, rest, alone)
+    chosen, others = x.index_select(0, rows), x.index_select(0, rest)
+    together = _together(chosen, lengths[rows], [_pick(member, rows) for member in members], context)
+    alone = in_series(others, lengths[rest], _cascade(filters, context)) if filters else others
+    return torch.empty_like(x).index_copy_(0, rows, together).index_copy_(0, rest, alone)
 
 
 def _rows_of(members: Sequence[Member], x: Tensor) -> Tensor | None:
