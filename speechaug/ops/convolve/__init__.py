@@ -34,6 +34,8 @@ def convolve(x: Tensor, lengths: Tensor, spectrum: Tensor, before: int, after: i
         x = _cut(x.clone(), lengths, valid)
     each, rows = x.shape[1] * frames, x.shape[0]
     together = rows if valid is None else max(1, min(rows, _FRAMES * torch.get_num_threads() // max(1, each)))
+    # All of ``work`` is transformed each time: so parts of about the same size.
+    together = max(1, -(-rows // max(1, -(-rows // together))))
     # One frame alone is transformed by a path four times as slow: give it company.
     work = x.new_zeros(max(together * each, 2), size)
     spectra = x.new_empty(work.shape[0], size // 2 + 1, dtype=x.dtype.to_complex())
