@@ -65,7 +65,9 @@ def test_workers_share_decoded_audio(tmp_path: Path) -> None:
         tmp_path, pattern="{text}.wav", sample_rate=RATE, batch_size=1, num_workers=2, multiprocessing_context="fork"
     )
     others = children()
+    gc.freeze()  # else each worker's collector writes to all that earlier tests left in this process
     loader = iter(data.train_dataloader())
+    gc.unfreeze()
     for _ in range(50):
         next(loader)
     workers = children() - others
