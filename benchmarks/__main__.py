@@ -47,7 +47,7 @@ rows:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; returns the exit code."""
+    """Do what the command line says; returns the exit code: 1 where a row failed its gate or its call."""
     parser = _parser()
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.rows or ()) - set(rows()))
@@ -68,12 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     section, content = job(chosen, options, machine)
     print(pages.page(section, content))
     _keep(options, section, content)
-    return 0
+    failed = [line["row"] for line in content["results" if section == "speed" else "rows"] if line["failed"]]
+    if failed:
+        print(f"FAILED: {' '.join(dict.fromkeys(failed))}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _speed(chosen: list[Row], options: argparse.Namespace, machine: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     shapes = options.shapes or ([QUICK_SHAPE] if options.quick else list(SHAPES))
-    usual = [1] if options.quick else [cores()] if options.device == "cuda" else sorted({1, cores()})
+    usual = [1] if options.quick else [cores()] if options.device == "cuda" else sorted({1, min(2, cores()), cores()})
     threads = options.threads or usual
     run = results.Run(machine, [])
     weights = [rows_ * seconds / 128.0 + (0.0 if place else 4.0) for place, (rows_, seconds) in enumerate(shapes)]
@@ -144,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows")
     parser.add_argument("--shapes", type=_shapes, metavar="32x4,...", help="rows x seconds, all in full")
-    parser.add_argument("--threads", type=_counts, metavar="1,2", help="numbers of threads (1 and all cores)")
+    parser.add_argument("--threads", type=_counts, metavar="1,2", help="numbers of threads (1, 2 and all cores)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds at most (15)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where ours runs (cpu)")
     parser.add_argument("--quick", action="store_true", help="8 x 2 s, 3 rounds, one thread")

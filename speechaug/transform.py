@@ -114,6 +114,8 @@ class Context:
             values = whole.index_copy(0, self.rows, values)
         elif self.on is not None:
             values = torch.where(self.on.view(-1, *[1] * (values.ndim - 1)), values, math.nan)
+        else:
+            values = values.clone()  # it may be the batch itself, which others write into
         self.extras[f"{self.place}.{name}" if self.place else name] = values
 
 
@@ -405,9 +407,10 @@ class Transform(ABC):
         work = work.unsqueeze(1) if mono else work
         bound = np.full(len(draws), x.shape[-1], np.int64) if isinstance(draws, Draws) else _NO_BOUND
         frames = lengths.to(torch.int64)
+        call = Call(rate, extras, bound, owned=work.dtype != x.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            y, y_lengths = self._step(work, frames, draws, Call(rate, extras, bound), "")
-        y = y.clone() if y is work else y  # the caller may write into the result
+            y, y_lengths = self._step(work, frames, draws, call, "")
+        y = y if call.owned else y.clone()  # the caller may write into the result
         y_lengths = y_lengths.clone() if y_lengths is lengths else y_lengths
         return Augmented((y.squeeze(1) if mono else y).to(x.dtype), y_lengths, {} if extras is None else extras)
 
@@ -449,6 +452,7 @@ class Transform(ABC):
         context = Context(call.sample_rate, width, x.shape[0], place, on=on, extras=call.extras)
         params = {name: value for name, value in draws.items() if name != "on"}
         y, y_lengths = self.apply(x, lengths, context, **params)
+        call.owned = True
         return torch.where(on.view(-1, 1, 1), y, fit(x, width)), torch.where(on, y_lengths, lengths)
 
     def _eager(self, x: Tensor, lengths: Tensor, draws: Draws, call: Call, place: str) -> tuple[Tensor, Tensor]:
@@ -468,7 +472,8 @@ class Transform(ABC):
         context.rows = rows if some else None
         if not some:
             y, y_lengths = self.apply(x, lengths, context, **{name: mirror[name] for name in draws.values})
-            call.owned = call.owned or not torch._C._is_alias_of(x, y)  # type: ignore[attr-defined]
+            made_here = call.owned or y.untyped_storage() is not x.untyped_storage()
+            call.owned = made_here and 0 not in y.stride()  # what was expanded cannot be written into
             return y, y_lengths
         params = {name: mirror[name].index_select(0, rows) for name in draws.values}
         y, y_lengths = self.apply(x.index_select(0, rows), lengths.index_select(0, rows), context, **params)

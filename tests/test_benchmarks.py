@@ -379,6 +379,13 @@ def test_a_part_of_the_rows_is_not_written_by_default(monkeypatch, capsys, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_with_a_wrong_row_ends_with_an_error(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(benchmarks.peers, "PEERS", [])
+    monkeypatch.setattr(sa.Gain, "apply", lambda self, x, lengths, context, *, gain_db: (2.0 * x, lengths))
+    assert main(["--quick", "--rows", "Gain", "Polarity", "--output", str(tmp_path)]) == 1
+    assert "FAILED: Gain\n" in capsys.readouterr().err
+
+
 def test_growth_with_the_audio(tmp_path):
     batches = (Batch(count, seconds, "cpu", tmp_path) for count, seconds in ((8, 1.0), (8, 4.0), (16, 4.0)))
     broken = Row("broken", "broken", lambda batch: 1 / 0, lambda *_: None)  # type: ignore[arg-type, return-value]

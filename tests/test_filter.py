@@ -207,6 +207,25 @@ def test_air_absorbs_what_the_standard_says(weather: tuple[float, float]) -> Non
     assert bool(((got - expected).abs() <= printed).all()), (got - expected).tolist()
 
 
+def test_air_is_the_formula_of_the_standard() -> None:
+    """ISO 9613-1:1993, equations 3 to 5, written down as printed, with the pressures, over all it is used for."""
+    rng = np.random.default_rng(1)
+    celsius, humid, f = rng.uniform(-20.0, 50.0, 50), rng.uniform(10.0, 100.0, 50), np.linspace(20.0, 24_000.0, 97)
+    got = sa.functional.absorption_db(
+        torch.from_numpy(f), torch.ones(50), torch.from_numpy(celsius), torch.from_numpy(humid)
+    ).numpy()
+    p_a = p_r = 101.325
+    for row in range(50):
+        t, t_0, t_01 = celsius[row] + 273.15, 293.15, 273.16
+        h = humid[row] * 10 ** (-6.8346 * (t_01 / t) ** 1.261 + 4.6151) * p_r / p_a
+        f_o = p_a / p_r * (24 + 4.04e4 * h * (0.02 + h) / (0.391 + h))
+        f_n = p_a / p_r * (t / t_0) ** (-1 / 2) * (9 + 280 * h * np.exp(-4.170 * ((t / t_0) ** (-1 / 3) - 1)))
+        molecules = 0.01275 * np.exp(-2239.1 / t) / (f_o + f**2 / f_o)
+        molecules += 0.1068 * np.exp(-3352.0 / t) / (f_n + f**2 / f_n)
+        expected = 8.686 * f**2 * (1.84e-11 * p_r / p_a * (t / t_0) ** (1 / 2) + (t / t_0) ** (-5 / 2) * molecules)
+        np.testing.assert_allclose(got[row], expected, rtol=1e-9)
+
+
 def test_air_dulls_a_far_tone() -> None:
     far = sa.AirAbsorption(distance_m=(100.0, 100.0), temperature_c=(20.0, 20.0), humidity_percent=(70.0, 70.0))
     draws = far.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a"]))

@@ -7,9 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import speechaug as sa
 from speechaug.policy_file import load_policy, save_policy
+from speechaug.testing import example
 
 RATE = 16_000
 ROWS = 12
@@ -88,6 +90,75 @@ def test_the_callers_batch_is_never_written_into():
     for seed in range(5):
         policy(x, lengths, _draws(policy, seed), sample_rate=RATE)
     assert torch.equal(x, before)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Given(sa.Transform):
+    """Returns what it was given, and keeps it as a by-product."""
+
+    by_products = ("batch",)
+
+    def draw(self, rng):
+        return {}
+
+    def apply(self, x, lengths, context):
+        context.record("batch", x)
+        return x, lengths
+
+
+class _View(_Given):
+    def apply(self, x, lengths, context):
+        return x[..., :], lengths
+
+
+class _FirstChannel(_Given):
+    def apply(self, x, lengths, context):
+        return x[:, :1].expand_as(x), lengths
+
+
+@pytest.mark.parametrize("channels", [0, 2])
+@pytest.mark.parametrize("second", [_Given, _View, _FirstChannel])
+@pytest.mark.parametrize("first", [_Given, _View, _FirstChannel, sa.TimeShift, sa.Gain])
+@pytest.mark.parametrize("chances", [(0.5, 1.0), (1.0, 0.5), (1.0, 1.0)])
+def test_what_others_hold_is_never_written_into(first, second, chances, channels):
+    middle = (cls(p=p) for cls, p in zip((first, second), chances, strict=True))
+    policy = sa.Compose([sa.TimeShift(p=0.5), *middle, sa.TimeShift(p=0.5)])
+    (x, lengths), draws = _batch(channels), _draws(policy)
+    before = x.clone()
+    y, _, extras = policy.run(x, lengths, draws, sample_rate=RATE)
+    assert torch.equal(x, before)
+    expected, reached, kept = x, lengths, {}
+    for place, member in sa.transform.places(policy.members):
+        expected, reached, found = member.run(expected.clone(), reached, draws.members[place], sample_rate=RATE)
+        kept |= {f"{place}.{name}": values for name, values in found.items()}
+    torch.testing.assert_close(y, expected)
+    assert extras.keys() == kept.keys()
+    for name, values in kept.items():
+        torch.testing.assert_close(extras[name], values, equal_nan=True)
+
+
+@pytest.mark.parametrize("cls", [_Given, _View, _FirstChannel])
+@pytest.mark.parametrize("channels", [0, 2])
+def test_the_caller_may_write_into_the_result(cls, channels):
+    x, lengths = _batch(channels)
+    before, policy = x.clone(), cls()
+    y, _ = policy(x, lengths, _draws(policy), sample_rate=RATE)
+    y += 1.0
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("rows_on", [0.5, 1.0])
+def test_filters_and_responses_with_shapes_alone_and_compiled(rows_on):
+    """How long filters ring is worked out from numbers, where the batch has none."""
+    policy = sa.Compose([sa.LowPass(p=rows_on), dataclasses.replace(example(sa.Reverb), p=0.5), sa.Equalizer()])
+    (x, lengths), draws = _batch(), _draws(policy)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        shape = policy(mode.from_tensor(x), mode.from_tensor(lengths), draws, sample_rate=RATE)[0].shape
+    assert shape == x.shape
+    torch._dynamo.reset()
+    call = torch.compile(lambda *args: policy(*args, sample_rate=RATE)[0], fullgraph=True, backend="aot_eager")
+    tree = draws.tensors()
+    torch.testing.assert_close(call(x, lengths, tree), policy(x, lengths, tree, sample_rate=RATE)[0])
 
 
 def test_rows_that_are_off_keep_their_bits():

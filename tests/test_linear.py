@@ -113,6 +113,17 @@ def test_kept_spectra_are_bounded_and_go_with_the_bank(monkeypatch: pytest.Monke
     assert len(kept._banks) == sizes
 
 
+@pytest.mark.parametrize("wet", [None, torch.full((6,), 0.7, dtype=torch.float64)])
+def test_spectra_do_not_know_what_was_kept_before(wet: torch.Tensor | None) -> None:
+    clip, size = torch.arange(6), 3 << 13
+    bank = rooms(6)
+    together = bank.response(clip, bank.gains(clip, wet), size)
+    for group in ([0], [1, 2], [3, 4, 5]):
+        fresh, some = rooms(6), torch.tensor(group)
+        response = fresh.response(some, fresh.gains(some, None if wet is None else wet[some]), size)
+        assert torch.equal(response, together[some])
+
+
 def test_rooms_spectrum_is_that_of_the_scaled_response() -> None:
     bank, clip = rooms(), torch.tensor([2, 0, 1])
     wet = torch.tensor([0.0, 0.6, 1.7], dtype=torch.float64)

@@ -158,6 +158,76 @@ def test_nowhere_to_keep_what_was_compiled(python_process):
     assert process.returncode == 0, process.stderr
 
 
+FULL = """
+import resource, signal
+import torch
+from tests.test_ops import _loud, _louder
+x = _loud()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # whoever writes gets an OSError
+assert torch.equal(_louder(x), 2.0 * x)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of resources")
+def test_no_room_left_for_what_was_compiled(python_process, tmp_path):
+    process = python_process(FULL, NUMBA_CACHE_DIR=str(tmp_path))
+    assert process.returncode == 0, process.stderr
+    assert not any(path.stat().st_size for path in tmp_path.rglob("*.nb?"))
+
+
+KERNEL = """
+import numpy as np
+from values import VALUE
+from speechaug.ops._cpu import jit
+
+@jit
+def fill(first, last, out):
+    for job in range(first, last):
+        out[job] = VALUE
+
+out = np.zeros(2)
+fill(0, 2, out)
+print(int(out.sum()), sum(fill.stats.cache_hits.values()))
+"""
+
+
+def test_what_was_compiled_is_kept_until_a_file_beside_it_changes(python_process, tmp_path):
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    folders = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()]), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    found = []
+    for value in (1, 1, 2):
+        (tmp_path / "values.py").write_text(f"VALUE = {value}\n")
+        process = python_process("import kernel", **folders, PYTHONDONTWRITEBYTECODE="1")
+        assert process.returncode == 0, process.stderr
+        found.append(process.stdout.split())
+    assert found == [["2", "0"], ["2", "1"], ["4", "0"]]
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_damaged_cache_is_made_anew(python_process, tmp_path, kind):
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "values.py").write_text("VALUE = 1\n")
+    folders = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()]), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    found = []
+    for damaged in (False, True, False):
+        for path in tmp_path.rglob(f"*.{kind}") if damaged else ():
+            path.write_bytes(b"")
+        process = python_process("import kernel", **folders)
+        assert process.returncode == 0, process.stderr
+        found.append(process.stdout.split())
+    assert found == [["2", "0"], ["2", "0"], ["2", "1"]]
+
+
+def test_broken_numba_is_named_once_and_the_references_do_the_work(python_process, tmp_path):
+    (tmp_path / "numba.py").write_text("raise OSError('cannot find libllvmlite.so')\n")
+    folders = os.pathsep.join([str(tmp_path), os.getcwd()])
+    process = python_process(WITHOUT.replace('sys.modules["numba"] = None', "pass"), PYTHONPATH=folders)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("numba is broken") == 1
+    assert "cannot find libllvmlite.so" in process.stderr
+
+
 WITHOUT = """
 import sys
 sys.modules["numba"] = None  # as if it were not installed

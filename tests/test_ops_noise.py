@@ -116,9 +116,9 @@ def test_cpu_words_are_philox(first: int) -> None:
     index = first + np.arange(64)
     counter[:, 0], counter[:, 1], counter[:, 2] = index & 0xFFFFFFFF, index >> 32, 1
     expected = philox4x32(counter, np.array([key]).view(np.uint32))
-    words = np.empty((4, 64), np.uint32)
-    cpu.philox_words(key, 1, first, 0, words)
-    assert np.array_equal(words.T, expected)
+    words = np.empty(4 * 64, np.uint32)
+    cpu.philox_words(cpu.round_keys(key), 1, first, 16, 1, words)
+    assert np.array_equal(words.reshape(4, 64).T, expected)
 
 
 def test_white_noise_of_the_kernel_is_gaussian() -> None:

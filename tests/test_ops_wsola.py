@@ -19,7 +19,7 @@ SHAPES = {
     "tiny": (1, 8, [8, 3, 2, 1, 0], [0.7, 0.25, 0.25, 0.25, 0.5]),
     "one row": (3, 500, [450], [0.9]),
 }
-KINDS = ["noise", "voice", "silence", "full scale", "1e-8"]
+KINDS = ["noise", "voice", "silence", "full scale", "1e-8", "opposite"]
 
 
 def batch(shape, kind="noise", dtype=torch.float32):
@@ -28,6 +28,8 @@ def batch(shape, kind="noise", dtype=torch.float32):
     x = rng.standard_normal((len(lengths), channels, width))
     if kind == "voice":
         x = np.sin(0.11 * np.arange(width)) ** 5 + 0.02 * x
+    if kind == "opposite":
+        x = x[:, :1] * (-1.0) ** np.arange(channels)[:, None]
     x = {"silence": 0.0 * x, "full scale": np.sign(x), "1e-8": 1e-8 * x}.get(kind, x)
     lengths = torch.tensor(lengths)
     x = torch.from_numpy(x).to(dtype) * (torch.arange(width) < lengths[:, None, None])
@@ -127,6 +129,19 @@ def test_hardly_a_decision_of_many_differs():
     assert (cpu(wsola, *args)[1] != starts).float().mean() <= 0.001
     doubled = reference(wsola, x, *args[1:])[1]
     assert (doubled != starts).float().mean() < 0.02  # unrounded samples: other ties, hardly other places
+
+
+def test_channels_of_opposite_sign_decide_as_equal_ones():
+    """Their sum is silence, in which every place is alike."""
+    x, lengths, rate, width = batch("one row", "voice")
+    one = x[:, :1]
+    y, starts = cpu(wsola, torch.cat([one, -one], 1), lengths, rate, width, *SMALL)
+    assert torch.equal(y[:, 1], -y[:, 0])
+    for expected in (
+        cpu(wsola, one, lengths, rate, width, *SMALL)[1],
+        cpu(wsola, one.repeat(1, 2, 1), lengths, rate, width, *SMALL)[1],
+    ):
+        assert torch.equal(starts, expected)
 
 
 def test_rows_do_not_know_their_batch_and_threads_do_not_matter():

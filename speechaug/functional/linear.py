@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.utils._python_dispatch import _disable_current_modes
 
 from speechaug.functional.filter import in_series
 from speechaug.functional.level import cut
@@ -106,29 +108,29 @@ def run_group(x: Tensor, lengths: Tensor, members: Sequence[Member], context: An
     spectral = [member for member in members if not hasattr(member.transform, "sections")]
     if not spectral:
         return in_series(x, lengths, _cascade(members, context))
-    rows = _rows_of(spectral, x)
-    if rows is None:
+    on = _rows_of(spectral, x)
+    if on is None:
         return _together(x, lengths, members, context)
-    rest = torch.from_numpy(np.setdiff1d(np.arange(len(x)), rows.numpy()))
-    filters = [_pick(member, rest) for member in members if hasattr(member.transform, "sections")]
+    rows, rest = (torch.from_numpy(np.flatnonzero(part)) for part in (on, ~on))
+    filters = [_pick(member, rest, ~on) for member in members if hasattr(member.transform, "sections")]
     chosen, others = x.index_select(0, rows), x.index_select(0, rest)
-    together = _together(chosen, lengths[rows], [_pick(member, rows) for member in members], context)
+    together = _together(chosen, lengths[rows], [_pick(member, rows, on) for member in members], context)
     alone = in_series(others, lengths[rest], _cascade(filters, context)) if filters else others
     return torch.empty_like(x).index_copy_(0, rows, together).index_copy_(0, rest, alone)
 
 
-def _rows_of(members: Sequence[Member], x: Tensor) -> Tensor | None:
-    """The rows on which one of ``members`` is on, where the others are spared work: on a CPU, not with fixed shapes."""
+def _rows_of(members: Sequence[Member], x: Tensor) -> NDArray[np.bool_] | None:
+    """Where one of ``members`` is on, if the other rows are spared work: on a CPU, not with fixed shapes."""
     hosts = [member.host for member in members if member.host is not None]
     if x.is_cuda or len(hosts) < len(members):
         return None
-    on = np.any(hosts, axis=0)
-    return None if bool(on.all()) else torch.from_numpy(np.flatnonzero(on))
+    on: NDArray[np.bool_] = np.any(hosts, axis=0)
+    return None if bool(on.all()) else on
 
 
-def _pick(member: Member, rows: Tensor) -> Member:
+def _pick(member: Member, rows: Tensor, chosen: NDArray[np.bool_]) -> Member:
     params = {name: value[rows] for name, value in member.params.items()}
-    host = None if member.host is None else member.host[rows.numpy()]
+    host = None if member.host is None else member.host[chosen]
     return member._replace(on=member.on[rows], params=params, host=host)
 
 
@@ -144,12 +146,11 @@ def _cascade(members: Sequence[Member], context: Any) -> Tensor:
 
 def _together(x: Tensor, lengths: Tensor, members: Sequence[Member], context: Any) -> Tensor:
     """Multiply by the product of all transfer functions."""
-    reaches = [member.transform.reach(context.sample_rate) for member in members]
     filters = [member for member in members if hasattr(member.transform, "sections")]
     spectral = [member for member in members if not hasattr(member.transform, "sections")]
-    ringing = sum(member.transform.reach(context.sample_rate)[1] for member in filters)
-    before = sum(reach[0] for reach in reaches)
-    after = sum(reach[1] for reach in reaches) - ringing
+    before = sum(_reach(member.transform, context.sample_rate)[0] for member in members)
+    ringing = sum(_reach(member.transform, context.sample_rate)[1] for member in filters)
+    after = sum(_reach(member.transform, context.sample_rate)[1] for member in spectral)
     width, cascade = x.shape[-1], _cascade(filters, context) if filters else None
     if cascade is not None and ringing > max(after, _RINGING):
         # What the filters give beyond the end still counts for responses that begin before their sample.
@@ -169,10 +170,30 @@ def _together(x: Tensor, lengths: Tensor, members: Sequence[Member], context: An
 
 def _one_by_one(x: Tensor, lengths: Tensor, members: Sequence[Member], context: Any) -> Tensor:
     """Run one after the other, with room around each row for what begins before its sample."""
-    room = sum(member.transform.reach(context.sample_rate)[0] for member in members)
+    room = sum(_reach(member.transform, context.sample_rate)[0] for member in members)
     y, longer = pad(x, (room, room)), lengths + 2 * room
     wider = dataclasses.replace(context, width=y.shape[-1])
     for member in members:
         changed, _ = member.transform.apply(y, longer, wider, **member.params)
         y = torch.where(member.on[:, None, None], changed, y)
     return cut(y[..., room : room + x.shape[-1]], lengths)
+
+
+def _reach(transform: Any, sample_rate: int) -> tuple[int, int]:
+    """How far a response extends before and after its sample."""
+    find = _ringing if hasattr(transform, "sections") else type(transform).reach
+    reach: tuple[int, int] = find(transform, sample_rate)
+    return reach
+
+
+@torch.compiler.assume_constant_result
+def _ringing(transform: Any, sample_rate: int) -> tuple[int, int]:
+    return _worked_out(transform, sample_rate)
+
+
+@functools.lru_cache(maxsize=256)
+def _worked_out(transform: Any, sample_rate: int) -> tuple[int, int]:
+    """The reach of a filter, from its fields alone: with real numbers also where the batch has none."""
+    with _disable_current_modes():
+        reach: tuple[int, int] = transform.reach(sample_rate)
+    return reach

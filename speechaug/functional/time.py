@@ -17,6 +17,8 @@ Stretching = Literal["fast", "high"]
 _HOP_S = 0.01
 _REACH_S = 0.008  # a whole period of a voice of 62 Hz on both sides together
 _COARSE_HZ = 4_000
+_HALF_FRAME_MS = 20.0
+_LEAST_MS = 5.0
 
 
 def time_stretch(
@@ -31,7 +33,7 @@ def time_stretch(
     ``"high"`` (phase vocoder) suits any sound and costs some ten times as much. Frames of 40 ms are laid down every
     10 ms, each turned, bin by bin, so that what came 10 ms before it in the input fits what was laid down last (least
     squares over a bin and its neighbours: the bins of one partial stay together). A bin that has just become louder
-    keeps its own phases: clicks stay clicks.
+    keeps its own phases: clicks that stand out stay clicks, up to a rate of 2.
 
     Args:
         x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
@@ -71,6 +73,25 @@ def time_stretch(
         reach, coarse = max(1, round(_REACH_S * sample_rate)), max(1, round(sample_rate / _COARSE_HZ))
         y = wsola(signal, lengths, rate, width, hop, reach, min(coarse, hop))[0]
     return y.reshape(*x.shape[:-1], width)
+
+
+def stretch_accuracy_ms(rate: float, quality: Stretching = "fast") -> float:
+    """How far from where it belongs a moment may land in the output of :func:`time_stretch`.
+
+    A frame keeps the tempo of the input from the moment on that it is laid down by, which for ``"fast"`` is up to 8 ms
+    off; half a frame further, 20 ms, it is off by what the tempi differ. Sounds that end up twice, or nowhere, are not
+    counted.
+
+    Args:
+        rate: of the stretch.
+        quality: ``"fast"`` or ``"high"``.
+
+    Example:
+        >>> [round(stretch_accuracy_ms(rate, quality)) for rate in (0.5, 0.8, 2.0) for quality in ("fast", "high")]
+        [36, 20, 15, 5, 14, 10]
+    """
+    apart_ms = _HALF_FRAME_MS * abs(1.0 - rate)
+    return max(_LEAST_MS, apart_ms / rate) if quality == "high" else (1_000.0 * _REACH_S + apart_ms) / rate
 
 
 def time_shift(x: Tensor, lengths: Tensor, shift: Tensor) -> Tensor:

@@ -5,16 +5,21 @@ numba's own ``prange`` is not used: its OpenMP layer kills forked workers, its w
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import itertools
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import torch
+from numba.core.caching import FunctionCache
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -45,11 +50,39 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """
     if function is None:
         return lambda wrapped: jit(wrapped, **options)
-    settings = {"nogil": True, "fastmath": FAST, "error_model": "numpy", **options}
-    try:
-        return numba.njit(cache=True, **settings)(function)
-    except RuntimeError:  # numba found no folder to write to
-        return numba.njit(**settings)(function)
+    compiled = numba.njit(**{"nogil": True, "fastmath": FAST, "error_model": "numpy", **options})(function)
+    with contextlib.suppress(RuntimeError):  # numba found no folder to write to
+        compiled._cache = _Kept(function)
+    return compiled
+
+
+class _Kept(FunctionCache):
+    """numba's cache on disk, for a call that must not fail because of it, and fresh when a file beside has changed."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        self._cache_file._source_stamp = self._cache_file._source_stamp, _files_beside(function.__code__.co_filename)
+
+    def load_overload(self, *args: Any) -> Any:
+        """Return what was kept; None where it cannot be read, and then it is forgotten."""
+        try:
+            return super().load_overload(*args)  # type: ignore[no-untyped-call]
+        except Exception:  # a damaged file raises anything
+            with contextlib.suppress(OSError):
+                self.flush()  # type: ignore[no-untyped-call]
+            return None
+
+    def save_overload(self, *args: Any) -> None:
+        """Keep, where there is still room."""
+        with contextlib.suppress(OSError):
+            super().save_overload(*args)  # type: ignore[no-untyped-call]
+
+
+@functools.cache
+def _files_beside(path: str) -> str:
+    """A digest of all that kernels in a file can be made of: numba looks at that file alone."""
+    files = [*Path(path).parent.glob("*.py"), *Path(__file__).parent.glob("*.py")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(set(files)))).hexdigest()
 
 
 def run(kernel: Callable[..., None], jobs: int, *args: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,11 @@ def available(device: str) -> bool:
     """
     try:
         importlib.import_module(NEEDS[device])
-    except ImportError:
+    except ModuleNotFoundError:
+        return False
+    except Exception as error:  # broken packages raise anything
+        message = f"{NEEDS[device]} is broken, so speechaug computes with slower PyTorch code; see `speechaug doctor`"
+        warnings.warn(f"{message} ({type(error).__name__}: {error})", RuntimeWarning, stacklevel=2)
         return False
     return True
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechaug.ops._cpu import array, jit, run
+from speechaug.ops._lanes import WIDTH, load, splat, store, transpose
 from speechaug.ops.mel import reference
-from speechaug.ops.mel.lanes import WIDTH, load, splat, store, transpose
 from speechaug.ops.mel.reference import SMALLEST_POWER
 
 

@@ -3,127 +3,217 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 from torch import Tensor
 
 from speechaug.functional.level import FLOOR_DB
 from speechaug.ops._cpu import array, jit, run
+from speechaug.ops.noise.lanes import Lanes, Memory, after, constant, spread
 from speechaug.ops.noise.reference import BEND, BEND_STEP, GROUP, NOMINAL_DB, SECTIONS, SILENCE_DB, ladder, shaping
 
 LANES = GROUP  # what is computed side by side
 BLOCK = 2048  # samples whose squares are summed in float32
 _F32 = np.float32
+_LINE = 16  # samples of a cache line
 _LOW = np.uint64(0xFFFFFFFF)
+_BLOCKS, _PAIRS, _COPIES = 16, 32, 8  # at once: enough to wait for nothing, few enough for the registers
+_STRETCHES = LANES // 4  # whose samples lie together in coloured noise, as many as a part of the blocks
+_SIGN = 0x80000000
 
 
-def _bits_of(typingctx: Any, value: Any) -> Any:
-    """The bits of a float32."""
+def _product(word: Lanes, factor: int) -> tuple[Lanes, Lanes]:
+    """The upper and the lower half of products of 32 bits: processors multiply so every other lane at once."""
+    even, odd = ((half * factor).halves() for half in (word.pairs() & 0xFFFFFFFF, word.pairs() >> 32))
+    return even.every_other(odd), word * factor
+
+
+@intrinsic
+def _store_words(typingctx: Any, keys: Any, stream: Any, block: Any, apart: Any, words: Any, place: Any) -> Any:
+    """Four words of each of the blocks ``block, block + apart, ...``, the next one ``LANES`` places on."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(32))
+        keys, stream, block, apart, words, place = args
+        word, upper = ir.IntType(32), ir.Constant(block.type, 32)
+        first, step, high, low = (
+            spread(builder, builder.trunc(value, word), _BLOCKS)
+            for value in (block, apart, builder.lshr(block, upper), stream)
+        )
+        c0, c1 = first + step * constant(builder, list(range(_BLOCKS))), high  # these blocks never pass a 2 ** 32
+        c2, c3 = low, constant(builder, [0] * _BLOCKS)
+        rounds, everywhere = (
+            Memory(context, builder, signature.args[0], keys),
+            list(range(_COPIES)) * (_BLOCKS // _COPIES),
+        )
+        for at in range(0, 20 * _COPIES, 2 * _COPIES):
+            k0, k1 = (rounds.load(at + which, _COPIES).take(everywhere) for which in (0, _COPIES))
+            (high0, low0), (high1, low1) = _product(c0, 0xD2511F53), _product(c2, 0xCD9E8D57)
+            c0, c1, c2, c3 = high1 ^ (c1 ^ k0), low1, high0 ^ (c3 ^ k1), low0
+        memory = Memory(context, builder, signature.args[4], words)
+        for number, numbers in enumerate((c0, c1, c2, c3)):
+            memory.store(numbers, after(builder, place, number * LANES))
+        return context.get_dummy_value()
 
-    return types.uint32(types.float32), codegen
-
-
-def _float_of(typingctx: Any, bits: Any) -> Any:
-    """The float32 of some bits."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.FloatType())
-
-    return types.float32(types.uint32), codegen
-
-
-_as_bits: Any = intrinsic(_bits_of)
-_as_float: Any = intrinsic(_float_of)
-
-
-@jit
-def philox_words(key: int, stream: int, first: int, bits: int, words: Any) -> None:
-    """Words ``(4, LANES)`` of the blocks ``first + lane % 2 ** bits * LANES + lane // 2 ** bits``.
-
-    Words are kept in the lower halves of 64-bit lanes, for that is how AVX2 multiplies; the upper halves of c1 and c3
-    hold rubbish, which no product sees.
-    """
-    for lane in range(LANES):
-        block = np.uint64(first + (lane & ((1 << bits) - 1)) * LANES + (lane >> bits))
-        c0, c1 = block & _LOW, np.uint64(first) >> np.uint64(32)  # LANES * LANES blocks never pass a 2 ** 32
-        c2, c3 = np.uint64(stream), np.uint64(0)
-        k0, k1 = np.uint64(key) & _LOW, np.uint64(key) >> np.uint64(32)
-        for _ in range(10):
-            product0 = (c0 & _LOW) * np.uint64(0xD2511F53)
-            product1 = (c2 & _LOW) * np.uint64(0xCD9E8D57)
-            c0, c1 = (product1 >> np.uint64(32)) ^ c1 ^ k0, product1
-            c2, c3 = (product0 >> np.uint64(32)) ^ c3 ^ k1, product0
-            k0, k1 = (k0 + np.uint64(0x9E3779B9)) & _LOW, (k1 + np.uint64(0xBB67AE85)) & _LOW
-        words[0, lane] = np.uint32(c0)
-        words[1, lane] = np.uint32(c1)
-        words[2, lane] = np.uint32(c2)
-        words[3, lane] = np.uint32(c3)
+    whole = types.int64
+    return types.void(keys, whole, whole, whole, words, whole), codegen
 
 
-@jit(inline="always")
-def _radius(word: Any) -> Any:
-    """``sqrt(-2 log u)`` of a 31-bit uniform number ``u``; the polynomial is that of Cephes' logf, times -2."""
-    number = _F32(np.int32(np.uint32(word >> np.uint32(1)))) + _F32(0.5)
-    bits = np.uint32(_as_bits(number) - np.uint32(0x3F3504F3 + (31 << 23)))
-    exponent = _F32(np.int32(np.int32(bits) >> np.int32(23)))
-    f = _as_float(np.uint32((bits & np.uint32(0x007FFFFF)) + np.uint32(0x3F3504F3))) - _F32(1)
-    p = _F32(-1.40753672584e-1) * f + _F32(2.3029220620e-1)
-    p = p * f - _F32(2.3353997480e-1)
-    p = p * f + _F32(2.4840281692e-1)
-    p = p * f - _F32(2.8498644574e-1)
-    p = p * f + _F32(3.3336115330e-1)
-    p = p * f - _F32(4.0001429530e-1)
-    p = p * f + _F32(4.9999987986e-1)
-    p = p * f - _F32(6.6666662348e-1)
-    return np.sqrt(exponent * _F32(-1.38629436112) + (f * f * (p * f + _F32(1)) - (f + f)))
+def _energy_of_pair(word: Lanes) -> Lanes:
+    """``-2 log u`` of a 31-bit uniform number ``u``; the polynomial is within 4e-7 of ``-2 log(1 + f) / f``."""
+    number = (word >> 1).to_float() + 0.5
+    exponent = (number.bits() - (0x3F3504F3 + (31 << 23))) & 0xFF800000
+    f = (number.bits() - exponent).float_of_bits() * 2.0**-31 - 1.0
+    log = f * f.polynomial(
+        0.207574353, -0.326763034, 0.344248563, -0.397684693, 0.499431193, -0.666712165, 1.00000691, -1.99999988
+    )
+    return exponent.to_float() * (-2.0 * math.log(2.0) / 2**23) + log
 
 
-@jit(inline="always")
-def _cosine_and_sine(word: Any) -> Any:
-    """Of an angle whose upper two bits are its quarter; the polynomials are those of Cephes."""
-    x = _F32(np.int32(np.uint32(word << np.uint32(2)))) * _F32(3.6572951981678990e-10)
+def _cosine_and_sine(word: Lanes) -> tuple[Lanes, Lanes]:
+    """Of an angle whose upper two bits are its quarter; the polynomials are within 3e-8."""
+    x = (word << 2).to_float() * (0.5 * math.pi / 2**32)
     s = x * x
-    sine = x + x * s * (_F32(-1.6666654611e-1) + s * (_F32(8.3321608736e-3) - s * _F32(1.9515295891e-4)))
-    cosine = _F32(4.166664568298827e-2) + s * (_F32(-1.388731625493765e-3) + s * _F32(2.443315711809948e-5))
-    cosine = (_F32(1) - _F32(0.5) * s) + s * s * cosine
-    odd = np.uint32(word << np.uint32(1))
-    across, up = (sine, cosine) if np.int32(odd) < np.int32(0) else (cosine, sine)
-    sign = np.uint32(0x80000000)
-    across = _as_float(np.uint32(_as_bits(across) ^ np.uint32(np.uint32(word ^ odd) & sign)))
-    return across, _as_float(np.uint32(_as_bits(up) ^ np.uint32(word & sign)))
+    sine = x * s.polynomial(-1.95040222e-4, 8.33203644e-3, -0.166666508, 1.0)
+    cosine = s.polynomial(-1.3585909e-3, 4.16550264e-2, -0.499998569, 1.0)
+    odd = word << 1
+    across, up = odd.where_negative(sine, cosine), odd.where_negative(cosine, sine)
+    across = (across.bits() ^ ((word ^ odd) & _SIGN)).float_of_bits()
+    return across, (up.bits() ^ (word & _SIGN)).float_of_bits()
+
+
+@intrinsic
+def _store_pairs(typingctx: Any, words: Any, place: Any, out: Any, begin: Any, sums: Any) -> Any:
+    """Two numbers of each of the pairs of words at ``place`` and ``place + LANES``; where those are in ``words``.
+
+    Their squares are added to ``sums``, eight places for the sum of all.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        words = Memory(context, builder, signature.args[0], args[0])
+        energy = _energy_of_pair(words.load(args[1], _PAIRS))
+        radius = energy.sqrt()
+        cosine, sine = _cosine_and_sine(words.load(after(builder, args[1], LANES), _PAIRS))
+        out, begin = Memory(context, builder, signature.args[2], args[2]), builder.add(args[3], args[1])
+        out.store(radius * cosine, begin)
+        out.store(radius * sine, after(builder, begin, LANES))
+        sums = Memory(context, builder, signature.args[4], args[4])
+        sums.store(sums.load(0, 8) + energy.folded(8), 0)
+        return context.get_dummy_value()
+
+    return types.void(words, types.int64, out, types.int64, sums), codegen
 
 
 @jit
-def gaussians(key: int, stream: int, first: int, bits: int, words: Any, out: Any) -> None:
-    """Gaussian numbers ``out (4, LANES)`` of the blocks that :func:`philox_words` names."""
-    philox_words(key, stream, first, bits, words)
-    for pair in range(0, 4, 2):
-        sizes, turns, across, up = words[pair], words[pair + 1], out[pair], out[pair + 1]
-        for lane in range(LANES):
-            radius = _radius(sizes[lane])
-            cosine, sine = _cosine_and_sine(turns[lane])
-            across[lane] = radius * cosine
-            up[lane] = radius * sine
+def round_keys(key: int) -> Any:
+    """The two words of the key of each round, each as often as a register holds it."""
+    keys = np.empty((10, 2, _COPIES), np.uint32)
+    k0, k1 = np.uint64(key) & _LOW, np.uint64(key) >> np.uint64(32)
+    for r in range(10):
+        keys[r, 0], keys[r, 1] = k0, k1
+        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & _LOW, (k1 + np.uint64(0xBB67AE85)) & _LOW
+    return keys.ravel()
+
+
+@intrinsic
+def _prefetch(typingctx: Any, array: Any, place: Any) -> Any:
+    """Have the cache line of a number on its way."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        Memory(context, builder, signature.args[0], args[0]).prefetch(args[1])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
+def _scratch(kind: Any, count: int) -> Any:
+    """Memory on the stack, which then begins at a cache line.
+
+    Otherwise what registers cannot hold crosses lines, at half the speed.
+    """
+
+    @intrinsic
+    def scratch(typingctx: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            memory = cgutils.alloca_once(builder, context.get_value_type(kind), count)  # type: ignore[no-untyped-call]
+            memory.align = 64
+            return memory
+
+        return types.CPointer(kind)(), codegen
+
+    return scratch
+
+
+_words: Any = _scratch(types.uint32, 4 * LANES)
+_sums: Any = _scratch(types.float32, 8)
+
+
+@jit(inline="always")
+def philox_words(keys: Any, stream: int, first: int, along: int, apart: int, words: Any) -> None:
+    """Words, four times ``LANES``, of the blocks ``first + lane // 16 * along + lane % 16 * apart``."""
+    for part in range(LANES // _BLOCKS):
+        _store_words(keys, stream, first + part * along, apart, words, part * _BLOCKS)
 
 
 @jit
-def _white(key: int, n: int, words: Any, fresh: Any, out: Any) -> None:
-    size = 4 * LANES
-    for begin in range(0, n, size):
-        whole = begin + size <= n
-        part = out[begin : begin + size].reshape(4, LANES) if whole else fresh
-        gaussians(key, 0, begin // 4, 0, words, part)
+def gaussians(keys: Any, stream: int, first: int, along: int, apart: int, out: Any, begin: int) -> float:
+    """Gaussian numbers, four times ``LANES`` from ``out[begin]`` on, of the blocks that :func:`philox_words` names.
+
+    Returns the sum of their squares.
+    """
+    words, sums, total = _words(), _sums(), _F32(0)
+    philox_words(keys, stream, first, along, apart, words)
+    for k in range(8):
+        sums[k] = _F32(0)
+    for pair in range(0, 4 * LANES, 2 * LANES):
+        for place in range(pair, pair + LANES, _PAIRS):
+            _store_pairs(words, place, out, begin, sums)
+    for k in range(8):
+        total += sums[k]
+    return np.float64(total)
+
+
+@jit
+def _energy(x: Any) -> float:
+    """The sum of squares: in float32 over a block, in float64 over all."""
+    total = 0.0
+    for first in range(0, x.shape[0], BLOCK):
+        part, block = x[first : first + BLOCK], _F32(0)
+        for t in range(part.shape[0]):
+            value = _F32(part[t])
+            block += value * value
+        total += np.float64(block)
+    return total
+
+
+@jit
+def _fetch(x: Any, first: int, last: int) -> None:
+    """Have samples of all channels on their way to the cache."""
+    for channel in range(x.shape[0]):
+        line = x[channel]
+        for t in range(first, last, _LINE):
+            _prefetch(line, t)
+
+
+@jit
+def _white(keys: Any, x: Any, fresh: Any, out: Any) -> float:
+    """The sum of its squares; the samples of ``x`` at the same places come to the cache meanwhile."""
+    n, total = out.shape[0], 0.0
+    for begin in range(0, n, 4 * LANES):
+        whole = begin + 4 * LANES <= n
+        _fetch(x, begin, min(begin + 4 * LANES, n))
+        energy = gaussians(keys, 0, begin // 4, _BLOCKS, 1, out if whole else fresh, begin if whole else 0)
         if not whole:
             for t in range(begin, n):
-                out[t] = fresh[(t - begin) // LANES, t % LANES]
+                out[t] = fresh[t - begin]
+            energy = _energy(out[begin:])
+        total += energy
+    return total
 
 
 @jit
@@ -140,91 +230,75 @@ def _weights(exponent: float, corner: float, ratio: float, poles: Any) -> Any:
 
 
 @jit
-def _colored(key: int, n: int, poles: Any, weights: Any, start: Any, words: Any, fresh: Any, out: Any) -> None:
+def _colored(keys: Any, x: Any, poles: Any, weights: Any, start: Any, fresh: Any, out: Any) -> float:
     """The ladder in parallel form.
 
     Each lane filters a stretch of ``LANES`` samples, once for what it leaves behind, once more from the states it
-    begins with. Lane ``16 * (s % 4) + s // 4`` has stretch ``s``, for so the numbers of a group are laid out.
+    begins with. Stretch ``s`` is number ``s % 4`` of the blocks of group ``s // 4``. Four samples of 64 stretches lie
+    together: number by number, and of each number sample by sample.
     """
     noise, states = np.empty(LANES * LANES, np.float32), np.empty(SECTIONS * LANES, np.float32)
-    power, carried, quarter = poles**LANES, np.zeros(SECTIONS), LANES // 4
+    factors = np.empty(2 * SECTIONS, np.float32)
+    for k in range(SECTIONS):
+        factors[k], factors[SECTIONS + k] = poles[k], weights[k]
+    power, carried, n = poles**LANES, np.zeros(SECTIONS), out.shape[0]
+    gaussians(keys, 1, 0, _BLOCKS, 1, fresh, 0)
+    for k in range(SECTIONS):
+        for j in range(SECTIONS):
+            carried[k] += start[k, j] * fresh[j]
     for first in range(0, n, LANES * LANES):
         states[:] = 0
-        for t in range(-4 if first == 0 else 0, LANES, 4):
-            # One call, for it is compiled into each place it is called from.
-            gaussians(key, 1 if t < 0 else 0, first // 4 + max(t, 0), 0 if t < 0 else 4, words, fresh)
-            if t < 0:
-                for k in range(SECTIONS):
-                    for j in range(SECTIONS):
-                        carried[k] += start[k, j] * fresh[0, j]
-                continue
-            for step in range(4):
-                for number in range(4):
-                    begin = (t + step) * LANES + number * quarter
-                    for lane in range(quarter):
-                        noise[begin + lane] = fresh[number, step * quarter + lane]
-            _advance(noise[t * LANES : (t + 4) * LANES], poles, states)
+        for t in range(0, LANES, 4):
+            _fetch(x, first + t * LANES, min(first + (t + 4) * LANES, n))
+            gaussians(keys, 0, first // 4 + t, 1, LANES, noise, t * LANES)
+            for number in range(4):
+                _advance(noise, t * LANES + number * LANES, factors, states, number * _STRETCHES)
         for stretch in range(LANES):
-            lane = stretch % 4 * quarter + stretch // 4
+            lane = stretch % 4 * _STRETCHES + stretch // 4
             for k in range(SECTIONS):
                 left = states[k * LANES + lane]
                 states[k * LANES + lane] = carried[k]
                 carried[k] = carried[k] * power[k] + left
-        for t in range(0, LANES, 4):
-            _filter(noise[t * LANES : (t + 4) * LANES], poles, weights, states)
+        for t in range(0, LANES * LANES, LANES):
+            _filter(noise, t, factors, states, t // LANES % 4 * _STRETCHES)
         for stretch in range(LANES):
-            begin, lane = first + stretch * LANES, stretch % 4 * quarter + stretch // 4
+            begin, place = first + stretch * LANES, stretch % 4 * LANES + stretch // 4
             part = out[begin : min(begin + LANES, n)]
             for t in range(part.shape[0]):
-                part[t] = noise[t * LANES + lane]
+                part[t] = noise[place + t // 4 * (4 * LANES) + t % 4 * _STRETCHES]
+    return _energy(out)
 
 
-@jit
-def _advance(w: Any, poles: Any, states: Any) -> None:
-    """Four samples in each lane: the states after them.
+def _four_samples(filters: bool) -> Any:
+    def typed(typingctx: Any, w: Any, begin: Any, factors: Any, states: Any, lane: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            w, factors, states = (Memory(context, builder, signature.args[i], args[i]) for i in (0, 2, 3))
+            poles, weights = (
+                [spread(builder, factors.scalar(first + k), _STRETCHES) for k in range(SECTIONS)]
+                for first in (0, SECTIONS)
+            )
+            places = [after(builder, args[4], k * LANES) for k in range(SECTIONS)]
+            left = [states.load(place, _STRETCHES) for place in places]
+            for t in range(4):
+                now = after(builder, args[1], t * _STRETCHES)
+                sample = w.load(now, _STRETCHES)
+                if filters:
+                    shaped = sample
+                    for weight, state in zip(weights, left, strict=True):
+                        shaped = shaped + weight * state
+                    w.store(shaped, now)
+                left = [pole * state + sample for pole, state in zip(poles, left, strict=True)]
+            for place, state in zip(places, left, strict=True):
+                states.store(state, place)
+            return context.get_dummy_value()
 
-    Arrays are flat, so that the compiler sees which parts do not overlap.
-    """
-    p0, p1, p2, p3, p4 = _F32(poles[0]), _F32(poles[1]), _F32(poles[2]), _F32(poles[3]), _F32(poles[4])
-    for lane in range(LANES):
-        s0, s1, s2 = states[lane], states[LANES + lane], states[2 * LANES + lane]
-        s3, s4 = states[3 * LANES + lane], states[4 * LANES + lane]
-        for t in range(4):
-            sample = w[t * LANES + lane]
-            s0, s1, s2 = p0 * s0 + sample, p1 * s1 + sample, p2 * s2 + sample
-            s3, s4 = p3 * s3 + sample, p4 * s4 + sample
-        states[lane], states[LANES + lane], states[2 * LANES + lane] = s0, s1, s2
-        states[3 * LANES + lane], states[4 * LANES + lane] = s3, s4
+        return types.void(w, types.int64, factors, states, types.int64), codegen
 
-
-@jit
-def _filter(w: Any, poles: Any, weights: Any, states: Any) -> None:
-    """Four samples in each lane: filtered in place, and the states after them."""
-    p0, p1, p2, p3, p4 = _F32(poles[0]), _F32(poles[1]), _F32(poles[2]), _F32(poles[3]), _F32(poles[4])
-    c0, c1, c2, c3, c4 = _F32(weights[0]), _F32(weights[1]), _F32(weights[2]), _F32(weights[3]), _F32(weights[4])
-    for lane in range(LANES):
-        s0, s1, s2 = states[lane], states[LANES + lane], states[2 * LANES + lane]
-        s3, s4 = states[3 * LANES + lane], states[4 * LANES + lane]
-        for t in range(4):
-            sample = w[t * LANES + lane]
-            w[t * LANES + lane] = sample + ((c0 * s0 + c1 * s1) + (c2 * s2 + c3 * s3) + c4 * s4)
-            s0, s1, s2 = p0 * s0 + sample, p1 * s1 + sample, p2 * s2 + sample
-            s3, s4 = p3 * s3 + sample, p4 * s4 + sample
-        states[lane], states[LANES + lane], states[2 * LANES + lane] = s0, s1, s2
-        states[3 * LANES + lane], states[4 * LANES + lane] = s3, s4
+    return typed
 
 
-@jit
-def _energy(x: Any) -> float:
-    """The sum of squares: in float32 over a block, in float64 over all."""
-    total = 0.0
-    for first in range(0, x.shape[0], BLOCK):
-        part, block = x[first : first + BLOCK], _F32(0)
-        for t in range(part.shape[0]):
-            value = _F32(part[t])
-            block += value * value
-        total += np.float64(block)
-    return total
+_advance: Any = intrinsic(_four_samples(filters=False))
+_filter: Any = intrinsic(_four_samples(filters=True))
 
 
 @jit
@@ -264,19 +338,19 @@ def _generated(
     y: Any,
     achieved: Any,
 ) -> None:
-    words, fresh = np.empty((4, LANES), np.uint32), np.empty((4, LANES), np.float32)
+    fresh = np.empty(4 * LANES, np.float32)
     for row in range(first, last):
         n = lengths[row]
         # The noise waits, in the cache, in the first channel of the output.
-        noise = y[row, 0]
+        noise, keys = y[row, 0, :n], round_keys(key[row])
         if exponent[row] == 0.0:
-            _white(key[row], n, words, fresh, noise)
+            energy = _white(keys, x[row], fresh, noise)
         else:
             weights = _weights(exponent[row], corner, ratio, poles)
-            _colored(key[row], n, poles, weights, start, words, fresh, noise)
+            energy = _colored(keys, x[row], poles, weights, start, fresh, noise)
         own = _own_energy(x[row], n) / x.shape[1]
         snr_db, above_db = levels[0, row], levels[1, row]
-        gain, achieved[row] = _gain(own, _energy(noise[:n]), max(n, 1), 1.0, snr_db, above_db)
+        gain, achieved[row] = _gain(own, energy, max(n, 1), 1.0, snr_db, above_db)
         loud = _F32(gain)
         for channel in range(1, x.shape[1]):
             speech, out = x[row, channel], y[row, channel]
@@ -286,7 +360,7 @@ def _generated(
         speech = x[row, 0]
         for t in range(n):  # in a loop of its own, for the compiler to see what is what
             noise[t] = speech[t] + loud * noise[t]
-        noise[n:] = 0
+        y[row, 0, n:] = 0
 
 
 @jit

@@ -16,8 +16,8 @@ _PEAKED = (Stage.CLIP, Stage.TANH, Stage.RESCALE)
 
 @triton.jit
 def _peaks(x, peaks, size, BLOCK: tl.constexpr):
-    row = tl.program_id(1).to(tl.int64)
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    row = tl.program_id(0).to(tl.int64)
+    place = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     samples = tl.load(x + row * size + place, mask=place < size, other=0.0)
     tl.atomic_max(peaks + row, tl.max(tl.abs(samples), axis=0))
 
@@ -56,17 +56,16 @@ def _stage(v, peak, value, CODE: tl.constexpr):
 
 @triton.jit
 def _apply(x, peaks, values, on, out, size, CODES: tl.constexpr, STAGES: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(1).to(tl.int64)
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    row = tl.program_id(0).to(tl.int64)
+    place = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = place < size
     v = tl.load(x + row * size + place, mask=inside, other=0.0)
     peak = tl.load(peaks + row)
     for stage in tl.static_range(STAGES):
         value = tl.load(values + row * STAGES + stage)
         gate = tl.load(on + row * STAGES + stage) != 0
-        CODE: tl.constexpr = (CODES >> (3 * stage)) & 7
-        moved = _stage(v, peak, value, CODE)
-        peak = tl.where(gate, tl.abs(_stage(peak, peak, value, CODE)), peak)
+        moved = _stage(v, peak, value, (CODES >> (3 * stage)) & 7)
+        peak = tl.where(gate, tl.abs(_stage(peak, peak, value, (CODES >> (3 * stage)) & 7)), peak)
         v = tl.where(gate, moved, v)
     tl.store(out + row * size + place, v, mask=inside)
 
@@ -78,7 +77,7 @@ def pointwise(x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> Tensor
     if x.numel() == 0:
         return out
     rows, size = x.shape[0], x.numel() // x.shape[0]
-    grid = (triton.cdiv(size, _BLOCK), rows)
+    grid = (rows, triton.cdiv(size, _BLOCK))
     packed = sum(code << (3 * stage) for stage, code in enumerate(codes))
     with on_device(x):
         peaks = torch.zeros(rows, dtype=x.dtype, device=x.device)

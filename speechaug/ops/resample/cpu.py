@@ -2,6 +2,9 @@
 
 Every sum is written in registers of eight. A block's position and the order of its sums are fixed, so that neither the
 number of threads nor the rest of the batch changes a bit.
+
+Rows of one factor have no path of their own: a strided convolution by a kept kernel of the same quality takes from 1.1
+times as long (a factor of 1.1) to 5 times (0.5).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from torch import Tensor
 
 from speechaug.ops._cpu import array, jit, run
 from speechaug.ops.resample.simd import add, even_odd, every_other, load, multiply, multiply_add, spread, store, sums
-from speechaug.ops.resample.tables import BEFORE, FINENESS, FRACTION, HALF_POINT, POINT, SPAN, tables
+from speechaug.ops.resample.tables import BEFORE, FASTEST, FINENESS, FRACTION, HALF_POINT, POINT, SPAN, tables
 
 _MARGIN = 128  # around buffers, for what is read or written in eights and thrown away
 _REACH = 256  # more than the reach of the longest filter
@@ -46,6 +49,9 @@ def _run(
     factor: Tensor,
     quality: str,
 ) -> None:
+    # Buffers are made for these; nothing below checks a bound.
+    if not bool(((factor > 0.999 / FASTEST) & (factor < 1.001 * FASTEST)).all()):
+        raise ValueError(f"resample: factor must be within [{1.0 / FASTEST:g}, {FASTEST:g}], got {factor.tolist()}")
     table = tables(quality)
     limits = (lengths.clamp(max=source.shape[1]), new_lengths.clamp(max=made.shape[1]))
     arrays = [array(t) for t in (source, *limits, factor, made)]

@@ -14,9 +14,9 @@ _BLOCK = 4_096
 
 @triton.jit
 def _shift(x, lengths, samples, out, width, channels, BLOCK: tl.constexpr):
-    line = tl.program_id(1).to(tl.int64)
+    line = tl.program_id(0).to(tl.int64)
     length, moved = tl.load(lengths + line // channels), tl.load(samples + line // channels)
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    place = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     source = place - moved
     kept = (source >= 0) & (source < length) & (place < length) & (place < width)
     values = tl.load(x + line * width + source, mask=kept, other=0.0)
@@ -29,7 +29,7 @@ def shift(x: Tensor, lengths: Tensor, samples: Tensor) -> Tensor:
     out = torch.empty_like(x)
     if x.numel():
         width, lines = x.shape[-1], x.numel() // x.shape[-1]
-        grid = (triton.cdiv(width, _BLOCK), lines)
+        grid = (lines, triton.cdiv(width, _BLOCK))
         with on_device(x):
             _shift[grid](x, lengths, samples, out, width, lines // x.shape[0], BLOCK=_BLOCK)
     return out

@@ -16,7 +16,12 @@ _FRAMES = 128  # at a time: their spectra stay in the cache
 def vocoder(x, lengths, rate, width, hop):
     """See the op."""
     rows, channels, size = x.shape[0], x.shape[1], OVERLAP * hop
-    y, source, ends, rates = torch.zeros(rows, channels, width), array(x), array(lengths), array(rate.double())
+    y, source, ends, rates = (
+        torch.zeros(rows, channels, width),
+        array(x),
+        array(lengths.clamp(max=x.shape[2])),
+        array(rate.double()),
+    )
     group, bins = max(1, min(rows, torch.get_num_threads())), size // 2 + 1
     frames = torch.empty(group * 2 * _FRAMES * channels * size)
     spectra = torch.empty(group * 2 * _FRAMES * channels * bins, dtype=torch.complex64)

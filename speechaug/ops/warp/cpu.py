@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from speechaug.ops._cpu import array, jit, run
-from speechaug.ops.mel.lanes import WIDTH, load, splat, store, transpose
+from speechaug.ops._lanes import WIDTH, load, splat, store, transpose
 
 
 @jit(fastmath=False)

@@ -20,9 +20,10 @@ def wsola(
     A frame begins every ``hop`` samples of the output and crosses over from the frame before within as many. It is
     read near ``hop * rate`` samples after that one. Where simply going on is within ``reach`` of that, nothing else is
     tried: the output is a copy. Else the start within ``reach`` whose samples correlate best with those that would
-    have followed is taken: first among sums of ``coarse`` samples, then around the best by single samples. Decisions
-    are made on the sum of the channels, quantised to whole numbers, and of equals the nearest to the middle wins, so
-    that every device decides alike. Rows shorter than four hops have shorter ones.
+    have followed is taken: first among sums of ``coarse`` samples, then around the best by single samples. Products
+    of all channels are added up, so that channels of opposite sign count as much as equal ones. Samples are quantised
+    to whole numbers, and of equals the nearest to the middle wins, so that every device decides alike. Rows shorter
+    than four hops have shorter ones.
 
     Args:
         x: ``(B, C, T)``, at least one sample.
@@ -47,7 +48,7 @@ def wsola_adjoint(g: Tensor, starts: Tensor, lengths: Tensor, rate: Tensor, widt
 
 @wsola.register_fake
 def _(x: Tensor, lengths: Tensor, rate: Tensor, width: int, hop: int, reach: int, coarse: int) -> tuple[Tensor, Tensor]:
-    frames = reference.sizes(width, hop, reach, coarse).frames
+    frames = reference.sizes(x.shape[1], width, hop, reach, coarse).frames
     return x.new_empty(*x.shape[:2], width), lengths.new_empty(x.shape[0], frames)
 
 

@@ -11,7 +11,7 @@ from speechaug.ops.wsola.reference import sizes
 
 def wsola(x, lengths, rate, width, hop, reach, coarse):
     """See the op."""
-    size = sizes(width, hop, reach, coarse)
+    size, lengths = sizes(x.shape[1], width, hop, reach, coarse), lengths.clamp(max=x.shape[2])
     y = torch.empty(*x.shape[:2], width)
     starts = torch.empty(x.shape[0], size.frames, dtype=torch.int64)
     tables = (array(lengths), array(rate.double()), array(starts))
@@ -21,7 +21,7 @@ def wsola(x, lengths, rate, width, hop, reach, coarse):
 
 def wsola_adjoint(g, starts, lengths, rate, width, hop):
     """See the op."""
-    x = torch.empty(*g.shape[:2], width)
+    x, lengths = torch.empty(*g.shape[:2], width), lengths.clamp(max=width)
     run(_adjoint, g.shape[0], array(g), array(starts), array(lengths), array(rate.double()), hop, array(x))
     return x
 
@@ -32,8 +32,9 @@ def wsola_adjoint(g, starts, lengths, rate, width, hop):
 @jit(fastmath=False)
 def _rows(first, last, x, lengths, rate, starts, hop, reach, coarse, shift, peak, y):
     size = hop + 2 * reach
-    runs, whole = np.empty((2, size), np.float32), np.empty((4, size), np.int16)
-    buffers = runs[0], runs[1], whole[0], whole[1], whole[2], whole[3], np.empty(size, np.int32)
+    runs, whole = np.empty((2, x.shape[1], size), np.float32), np.empty((4, x.shape[1], size), np.int16)
+    dots, energies = np.empty(2 * reach + 1, np.int32), np.empty(2 * reach + 1, np.int32)
+    buffers = runs[0], runs[1], whole[0], whole[1], whole[2], whole[3], dots, energies
     for b in range(first, last):
         length, step = lengths[b], min(max(lengths[b] // 4, 1), hop)
         out = np.int64(np.rint(length / rate[b]))
@@ -53,38 +54,40 @@ def _rows(first, last, x, lengths, rate, starts, hop, reach, coarse, shift, peak
 
 @jit(fastmath=False)
 def _search(x, length, want, centre, low, high, step, reach, coarse, shift, peak, buffers):
-    old, new, old_q, new_q, old_sums, new_sums, dots = buffers
-    size = high - low + step
-    old, new, old_q, new_q = old[:step], new[:size], old_q[:step], new_q[:size]
-    loudest = np.int32(max(_read(x, length, want, old), _read(x, length, low, new))).view(np.float32)
+    old, new, old_q, new_q, old_sums, new_sums, dots, energies = buffers
+    size, most = high - low + step, np.int32(0)
+    for c in range(x.shape[0]):
+        most = max(most, _read(x[c], length, want, old[c][:step]), _read(x[c], length, low, new[c][:size]))
+    loudest = np.int32(most).view(np.float32)
     scale = np.float32(peak / np.float64(loudest)) if loudest > 1e-30 else np.float32(0)
-    _quantise(old, scale, old_q)
-    _quantise(new, scale, new_q)
-    _sums(old_q, coarse, shift, old_sums)
-    _sums(new_q, coarse, shift, new_sums)
     lags, count = (high - low) // coarse + 1, step // coarse
-    _dots(old_sums[:count], new_sums, lags, dots)
-    rough = _best(dots, new_sums, count, low, lags, coarse, centre, reach)
+    dots[:lags], energies[:lags] = 0, 0
+    for c in range(x.shape[0]):
+        _quantise(old[c][:step], scale, old_q[c])
+        _quantise(new[c][:size], scale, new_q[c])
+        _sums(old_q[c][:step], coarse, shift, old_sums[c])
+        _sums(new_q[c][:size], coarse, shift, new_sums[c])
+        _dots(old_sums[c][:count], new_sums[c], lags, dots)
+        _energies(new_sums[c], count, lags, energies)
+    rough = _best(dots, energies, low, lags, coarse, centre, reach)
     first = max(low, rough - coarse + 1)
-    lags, part = min(high, rough + coarse - 1) - first + 1, new_q[first - low :]
-    _few_dots(old_q, part, lags, dots)
-    return _best(dots, part, step, first, lags, 1, centre, reach)
+    lags = min(high, rough + coarse - 1) - first + 1
+    dots[:lags], energies[:lags] = 0, 0
+    for c in range(x.shape[0]):
+        _few_dots(old_q[c][:step], new_q[c][first - low :], lags, dots)
+        _energies(new_q[c][first - low :], step, lags, energies)
+    return _best(dots, energies, first, lags, 1, centre, reach)
 
 
 @jit(fastmath=False)
 def _read(x, length, first, run):
-    """Sum of the channels from ``first`` on, zero beyond the end; returns the bits of the loudest."""
+    """Samples of a channel from ``first`` on, zero beyond the end; returns the bits of the loudest."""
     inside = min(max(length - first, 0), run.size)
-    run[:inside] = x[0, first : first + inside]
-    for c in range(1, x.shape[0]):
-        row = x[c, first : first + inside]
-        for i in range(inside):
-            run[i] += row[i]
+    run[:inside] = x[first : first + inside]
     run[inside:] = 0
     bits, most = run.view(np.int32), np.int32(0)
-    for i in range(
-        run.size
-    ):  # floats without their sign order as whole numbers do, and those are compared eight at once
+    # floats without their sign order as whole numbers do, and those are compared eight at once
+    for i in range(run.size):
         most = max(most, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
     return most
 
@@ -106,8 +109,7 @@ def _sums(q, coarse, shift, sums):
 
 @jit(fastmath=False)
 def _dots(old, new, lags, dots):
-    """Sums of products at ``lags`` places: side by side, four products at a time."""
-    dots[:lags] = 0
+    """Add sums of products at ``lags`` places: side by side, four products at a time."""
     for i in range(0, old.size - 3, 4):
         a, b, c, d = np.int32(old[i]), np.int32(old[i + 1]), np.int32(old[i + 2]), np.int32(old[i + 3])
         run = new[i : i + lags + 3]
@@ -128,33 +130,40 @@ def _few_dots(old, new, lags, dots):
         run, dot = new[lag : lag + old.size], np.int32(0)
         for i in range(old.size):
             dot = np.int32(dot + np.int32(np.int32(old[i]) * np.int32(run[i])))
-        dots[lag] = dot
+        dots[lag] += dot
 
 
 @jit(fastmath=False)
-def _best(dots, new, count, first, lags, step, centre, reach):
-    """Of the starts ``first + step * lag`` the one most alike and near; of equals the nearest, then the earlier."""
+def _energies(new, count, lags, energies):
+    """Add sums of ``count`` squares at ``lags`` places."""
     energy = np.int32(0)
     for i in range(count):
         energy += np.int32(np.int32(new[i]) * np.int32(new[i]))
+    for lag in range(lags):
+        energies[lag] += energy
+        if lag < lags - 1:
+            gone, come = np.int32(new[lag]), np.int32(new[lag + count])
+            energy += np.int32(np.int32(come * come) - np.int32(gone * gone))
+
+
+@jit(fastmath=False)
+def _best(dots, energies, first, lags, step, centre, reach):
+    """Of the starts ``first + step * lag`` the one most alike and near; of equals the nearest, then the earlier."""
     best, best_rank, best_start = -np.inf, 0, first
     for lag in range(lags):
         apart = first + step * lag - centre
         alike = np.float64(dots[lag])
-        score = alike * abs(alike) / np.float64(max(energy, 1)) * np.float64(3 * reach - 2 * abs(apart))
+        score = alike * abs(alike) / np.float64(max(energies[lag], 1)) * np.float64(3 * reach - 2 * abs(apart))
         rank = 2 * abs(apart) + (apart > 0)
         if score > best or (score == best and rank < best_rank):
             best, best_rank, best_start = score, rank, first + step * lag
-        if lag < lags - 1:
-            gone, come = np.int32(new[lag]), np.int32(new[lag + count])
-            energy += np.int32(np.int32(come * come) - np.int32(gone * gone))
     return best_start
 
 
 @jit
 def _lay(x, length, out, step, starts, y):
     """Copy where a frame goes on from the one before, else cross over to it."""
-    valid = min(out, y.shape[1])
+    valid = min(out, y.shape[1], starts.size * step)
     for c in range(x.shape[0]):
         row, laid, before = x[c], y[c], 0
         for k in range((valid + step - 1) // step):
@@ -183,7 +192,7 @@ def _lay(x, length, out, step, starts, y):
 def _adjoint(first, last, g, starts, lengths, rate, hop, x):
     for b in range(first, last):
         length, step = lengths[b], min(max(lengths[b] // 4, 1), hop)
-        valid = min(np.int64(np.rint(length / rate[b])), g.shape[2])
+        valid = min(np.int64(np.rint(length / rate[b])), g.shape[2], starts.shape[1] * step)
         for c in range(g.shape[1]):
             row, laid, before = x[b, c], g[b, c], 0
             row[:] = 0

@@ -15,7 +15,7 @@ _power = triton.next_power_of_2
 
 def wsola(x, lengths, rate, width, hop, reach, coarse):
     """See the op."""
-    size = sizes(width, hop, reach, coarse)
+    size = sizes(x.shape[1], width, hop, reach, coarse)
     x, rate = x.contiguous(), rate.double()
     y = x.new_empty(*x.shape[:2], width)
     starts = lengths.new_empty(x.shape[0], size.frames)
@@ -56,13 +56,9 @@ def wsola_adjoint(g, starts, lengths, rate, width, hop):
 
 
 @triton.jit
-def _read(x, at, length, kept, channels, width):
-    """Sum of the channels, zero beyond the end."""
-    kept = kept & (at < length)
-    total = tl.load(x + at, kept, 0.0)
-    for c in range(1, channels):
-        total += tl.load(x + c * width + at, kept, 0.0)
-    return total
+def _read(x, at, length, kept):
+    """Samples of a channel, zero beyond the end."""
+    return tl.load(x + at, kept & (at < length), 0.0)
 
 
 @triton.jit
@@ -100,31 +96,42 @@ def _starts(
             centre = tl.minimum((n.to(tl.float64) * speed).to(tl.int64), most)
             if (tl.abs(want - centre) > around // 2) | (want > most):
                 low, high = tl.maximum(centre - around, 0), tl.minimum(centre + around, most)
-                old = _read(x, want + i, length, i < step, channels, width)
-                new = _read(x, low + j, length, j < high - low + step, channels, width)
-                loudest = tl.maximum(tl.max(tl.abs(old), 0), tl.max(tl.abs(new), 0))
+                loudest = 0.0
+                for c in range(channels):
+                    old = _read(x + c * width, want + i, length, i < step)
+                    new = _read(x + c * width, low + j, length, j < high - low + step)
+                    loudest = tl.maximum(loudest, tl.maximum(tl.max(tl.abs(old), 0), tl.max(tl.abs(new), 0)))
                 scale = (PEAK / tl.maximum(loudest, 1e-30).to(tl.float64)).to(tl.float32)
                 scale = tl.where(loudest > 1e-30, scale, 0.0)
                 # the first look, at sums of COARSE samples
-                q = tl.zeros((COUNT,), tl.int32)
-                r = tl.zeros((LAGS, COUNT), tl.int32)
+                dot, energy = tl.zeros((LAGS,), tl.int32), tl.zeros((LAGS,), tl.int32)
                 kept = few < step // COARSE
-                for part in range(COARSE):
-                    at = low + (lag[:, None] + few[None, :]) * COARSE + part
-                    inside = kept[None, :] & (at < high + step)
-                    q += (_read(x, want + few * COARSE + part, length, kept, channels, width) * scale).to(tl.int32)
-                    r += (_read(x, at, length, inside, channels, width) * scale).to(tl.int32)
-                q, r = q >> SHIFT, r >> SHIFT
+                for c in range(channels):
+                    q = tl.zeros((COUNT,), tl.int32)
+                    r = tl.zeros((LAGS, COUNT), tl.int32)
+                    for part in range(COARSE):
+                        at = low + (lag[:, None] + few[None, :]) * COARSE + part
+                        inside = kept[None, :] & (at < high + step)
+                        ahead = want + few * COARSE + part
+                        q += (_read(x + c * width, ahead, length, kept) * scale).to(tl.int32)
+                        r += (_read(x + c * width, at, length, inside) * scale).to(tl.int32)
+                    q, r = q >> SHIFT, r >> SHIFT
+                    dot += tl.sum(r * q[None, :], 1)
+                    energy += tl.sum(r * r, 1)
                 place = low + lag * COARSE
-                rough = _best(tl.sum(r * q[None, :], 1), tl.sum(r * r, 1), place, place <= high, centre, around)
+                rough = _best(dot, energy, place, place <= high, centre, around)
                 # and around the best of them
                 place = rough + near - (COARSE - 1)
                 valid = (near < 2 * COARSE - 1) & (place >= low) & (place <= high)
                 at = place[:, None] + i[None, :]
                 inside = valid[:, None] & (i < step)[None, :]
-                s = (_read(x, at, length, inside, channels, width) * scale).to(tl.int32)
-                q = (old * scale).to(tl.int32)
-                start = _best(tl.sum(s * q[None, :], 1), tl.sum(s * s, 1), place, valid, centre, around)
+                dot, energy = tl.zeros((NEAR,), tl.int32), tl.zeros((NEAR,), tl.int32)
+                for c in range(channels):
+                    q = (_read(x + c * width, want + i, length, i < step) * scale).to(tl.int32)
+                    s = (_read(x + c * width, at, length, inside) * scale).to(tl.int32)
+                    dot += tl.sum(s * q[None, :], 1)
+                    energy += tl.sum(s * s, 1)
+                start = _best(dot, energy, place, valid, centre, around)
         tl.store(starts + b * frames + k, start)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -26,23 +25,24 @@ class Sizes(NamedTuple):
     frames: int
 
 
-def sizes(width: int, hop: int, reach: int, coarse: int) -> Sizes:
+def sizes(channels: int, width: int, hop: int, reach: int, coarse: int) -> Sizes:
     """Derive what the kernels and the reference need alike.
 
     Example:
-        >>> sizes(64_000, 320, 128, 4)
+        >>> sizes(1, 64_000, 320, 128, 4)
         Sizes(hop=320, reach=128, coarse=4, shift=1, peak=2590, frames=200)
     """
     shift = math.ceil(math.log2(coarse) / 2)
-    return Sizes(hop, reach, coarse, shift, math.isqrt((2**31 - 1) // hop), max(-(-width // hop), LEAST_FRAMES))
+    # products over a hop of all channels are to fit an int32, samples and their sums an int16
+    peak = min(math.isqrt((2**31 - 1) // (hop * max(channels, 1))), ((2**15 - 1) << shift) // coarse)
+    return Sizes(hop, reach, coarse, shift, peak, max(-(-width // hop), LEAST_FRAMES))
 
 
 def wsola(
     x: Tensor, lengths: Tensor, rate: Tensor, width: int, hop: int, reach: int, coarse: int
 ) -> tuple[Tensor, Tensor]:
     """See the op."""
-    size = sizes(width, hop, reach, coarse)
-    starts = _starts(reduce(torch.add, x.unbind(1))[:, None], lengths, rate, size)
+    starts = _starts(x, lengths, rate, sizes(x.shape[1], width, hop, reach, coarse))
     weight, old, new, valid = _places(starts, lengths, rate, width, hop)
     a, b = _take(x, old, lengths), _take(x, new, lengths)
     return torch.where(valid[:, None], a + weight.to(x.dtype)[:, None] * (b - a), 0.0), starts
@@ -116,10 +116,10 @@ def _search(
 ) -> Tensor:
     """Find the start in ``low .. high`` whose samples continue those at ``want`` best."""
     n = torch.arange(size.hop + 2 * size.reach, device=x.device)
-    old = _take(x, want[:, None] + n[: size.hop], torch.minimum(lengths, want + hops))[:, 0]
-    new = _take(x, low[:, None] + n, torch.minimum(lengths, high + hops))[:, 0]
-    loudest = torch.maximum(old.abs().amax(1), new.abs().amax(1)).double()
-    scale = torch.where(loudest > _QUIET, size.peak / loudest.clamp(min=_QUIET), 0.0).to(x.dtype)[:, None]
+    old = _take(x, want[:, None] + n[: size.hop], torch.minimum(lengths, want + hops))
+    new = _take(x, low[:, None] + n, torch.minimum(lengths, high + hops))
+    loudest = torch.maximum(old.abs().amax((1, 2)), new.abs().amax((1, 2))).double()
+    scale = torch.where(loudest > _QUIET, size.peak / loudest.clamp(min=_QUIET), 0.0).to(x.dtype)[:, None, None]
     old, new = (old * scale).int(), (new * scale).int()
     lag = torch.arange(0, 2 * size.reach + 1, size.coarse, device=x.device)[None]
     limits = (low, high, centre, reach)
@@ -130,8 +130,8 @@ def _search(
 
 def _sums(q: Tensor, size: Sizes) -> Tensor:
     """Sums of ``size.coarse`` samples each, scaled so that sums of their products fit an int32 as well."""
-    count = q.shape[1] // size.coarse
-    sums = q[:, : count * size.coarse].reshape(len(q), count, size.coarse).sum(-1, dtype=torch.int32)
+    count = q.shape[2] // size.coarse
+    sums = q[..., : count * size.coarse].reshape(*q.shape[:2], count, size.coarse).sum(-1, dtype=torch.int32)
     return torch.bitwise_right_shift(sums, size.shift)
 
 
@@ -147,14 +147,15 @@ def _best(
     count: Tensor,
 ) -> Tensor:
     """Of the starts ``low + lag``, at ``place`` in ``new``, the one most alike and near; of equals the nearest."""
-    index = torch.arange(old.shape[1], device=old.device)
-    at = (place.expand(len(old), -1)[..., None] + index).clamp(0, new.shape[1] - 1)
-    runs = new.gather(1, at.flatten(1)).view(at.shape)
-    runs = torch.where(index < count[:, None, None], runs, 0)
-    dot = (runs * old[:, None]).sum(-1).double()
+    index = torch.arange(old.shape[2], device=old.device)
+    at = (place.expand(len(old), -1)[..., None] + index).clamp(0, new.shape[2] - 1)
+    runs = new.gather(2, at.flatten(1)[:, None].expand(-1, new.shape[1], -1)).view(*new.shape[:2], *at.shape[1:])
+    runs = torch.where(index < count[:, None, None, None], runs, 0)
+    dot = (runs * old[:, :, None]).sum((1, 3)).double()
     start = low[:, None] + lag
     apart = start - centre[:, None]
-    score = dot * dot.abs() / (runs * runs).sum(-1).clamp(min=1).double() * (3 * reach[:, None] - 2 * apart.abs())
+    energy = (runs * runs).sum((1, 3)).clamp(min=1).double()
+    score = dot * dot.abs() / energy * (3 * reach[:, None] - 2 * apart.abs())
     score = torch.where((start >= low[:, None]) & (start <= high[:, None]), score, -math.inf)
     rank = torch.where(score == score.amax(1, keepdim=True), 2 * apart.abs() + (apart > 0), 2**40).amin(1)
     return centre + torch.where(rank % 2 == 1, rank // 2, -(rank // 2))
