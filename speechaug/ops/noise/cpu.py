@@ -140,7 +140,7 @@ def _scratch(kind: Any, count: int) -> Any:
     @intrinsic
     def scratch(typingctx: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            memory = cgutils.alloca_once(builder, context.get_value_type(kind), count)  # type: ignore[no-untyped-call]
+            memory = cgutils.alloca_once(builder, context.get_value_type(kind), count)
             memory.align = 64
             return memory
 
