@@ -27,6 +27,8 @@ torch.set_num_threads(1)
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # CUDA kernels run on the CPU, one step at a time
 
+collect_ignore = ["compiled.py"]  # a program: imported here, it would undo the line above
+
 BREAKS = {
     "ImportError": "No module named 'torchaudio'",
     "OSError": "libc10_cuda.so: cannot open shared object file: No such file or directory",
