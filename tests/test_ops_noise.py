@@ -109,15 +109,16 @@ def test_cpu_colored_noise_is_the_reference() -> None:
     torch.testing.assert_close(unit_noise(args), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("first", [0, 64, 2**32 - 64, 2**40])
-def test_cpu_words_are_philox(first: int) -> None:
+@pytest.mark.parametrize("first", [0, 64, 2**32 - 1024, 2**40])
+@pytest.mark.parametrize(("along", "apart"), [(16, 1), (1, 64)])  # of white and of coloured noise
+def test_cpu_words_are_philox(first: int, along: int, apart: int) -> None:
     key = -0x123456789ABCDEF
     counter = np.zeros((64, 4), np.uint32)
-    index = first + np.arange(64)
+    index = first + np.arange(64) // 16 * along + np.arange(64) % 16 * apart
     counter[:, 0], counter[:, 1], counter[:, 2] = index & 0xFFFFFFFF, index >> 32, 1
     expected = philox4x32(counter, np.array([key]).view(np.uint32))
     words = np.empty(4 * 64, np.uint32)
-    cpu.philox_words(cpu.round_keys(key), 1, first, 16, 1, words)
+    cpu.philox_words(cpu.round_keys(key), 1, first, along, apart, words)
     assert np.array_equal(words.reshape(4, 64).T, expected)
 
 
