@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -122,6 +123,28 @@ def test_cpu_words_are_philox(first: int, along: int, apart: int) -> None:
     assert np.array_equal(words.reshape(4, 64).T, expected)
 
 
+@numba.njit
+def pairs(words: Any, out: Any, sums: Any) -> None:
+    for place in (0, 32):
+        cpu._store_pairs(words, place, out, 0, sums)
+
+
+def test_cpu_numbers_of_any_word() -> None:
+    edges = [0, 1, 2**29, 2**30 - 1, 2**30, 2**31 - 129, 2**31 - 1, 2**31, 0xB504F333, 3 * 2**30, 2**32 - 257, 2**32 - 1]
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        words = rng.integers(0, 2**32, 256).astype(np.uint32)
+        words[:128] = np.where(rng.random(128) < 0.7, rng.choice(np.array(edges, np.uint32), 128), words[:128])
+        out, sums = np.empty(256, np.float32), np.zeros(8, np.float32)
+        pairs(words, out, sums)
+        uniform = ((words[:64] >> 1).astype(np.float32) + np.float32(0.5)).astype(np.float64) * 2.0**-31
+        turns = (words[64:128] >> 30) * 0.25 + (words[64:128] << 2).view(np.int32) * 2.0**-34
+        radius, angle = np.sqrt(-2.0 * np.log(uniform)), 2.0 * np.pi * turns
+        expected = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+        np.testing.assert_allclose(out[:128], expected, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(sums.sum(), np.square(radius).sum(), rtol=1e-6)
+
+
 def test_white_noise_of_the_kernel_is_gaussian() -> None:
     z = unit_noise(generated([200_000] * 4, 200_000, [0.0] * 4)).numpy()
     assert abs(z.mean()) < 5e-3
@@ -179,8 +202,12 @@ def test_nan_stays_in_its_row(op: Any) -> None:
     args = generated([500] * 3, 500, [0.0, 0.0, -1.0]) if op is add_generated else recorded([500] * 3, 500)
     expected, _ = op(*args)
     args[0][1, 7] = torch.nan
-    y, _ = op(*args)
-    assert torch.equal(y[::2], expected[::2])
+    y, achieved = kernels.reference(op, *args)
+    assert not torch.isfinite(y[1]).any()
+    for name, (other, other_achieved) in kernels.kernels(op, *args):
+        torch.testing.assert_close(other[::2], expected[::2], rtol=1e-5, atol=2e-6)
+        assert torch.equal(other.isnan(), y.isnan()), name
+        assert torch.equal(other_achieved.isnan(), achieved.isnan()), name
 
 
 @pytest.mark.parametrize("op", [add_generated, add_recorded])

@@ -173,7 +173,7 @@ def _measure(
 
 @triton.jit
 def _level_db(power):
-    return _DB * tl.log(tl.maximum(power, _FLOOR))
+    return _DB * tl.log(tl.maximum(power, _FLOOR, propagate_nan=tl.PropagateNan.ALL))
 
 
 @triton.jit
