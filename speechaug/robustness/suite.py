@@ -1,0 +1,137 @@
+"""The suite: named, versioned conditions under which a recognizer is tested."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from speechaug.banks import Bank
+from speechaug.transform import Transform, plain
+
+NAME = "speechaug-C"
+VERSION = 1
+"""Changes whenever a rendering changes: scores of different versions are not comparable."""
+
+Subset = Literal["tiny", "standard", "full", "srb"]
+Folder = Bank | str | Path | None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One corruption at one severity, frozen and named.
+
+    Args:
+        name: such as ``white:3``; ``clean`` for speech as it is.
+        corruption: what is done, such as ``white``.
+        family: ``clean``, ``noise``, ``room``, ``channel``, ``fault``, ``speaker``, ``spectral`` or ``compound``; of
+            noisy sets made elsewhere ``foreign``.
+        severity: 1 to 5; 0 for clean.
+        policy: how it is done; None for clean.
+        nominal: what is set, by the names under which :func:`speechaug.robustness.render.render` measures it back.
+        min_sample_rate: lowest sample rate at which it makes sense, in Hz.
+        held_out: whether it is of the family kept out of every training preset.
+
+    Example:
+        >>> condition = Condition("clean", "clean", "clean", 0, None, {})
+        >>> condition.hash == dataclasses.replace(condition, name="silence").hash
+        True
+    """
+
+    name: str
+    corruption: str
+    family: str
+    severity: int
+    policy: Transform | None = field(repr=False)
+    nominal: Mapping[str, float]
+    min_sample_rate: int = 8_000
+    held_out: bool = False
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Return 16 hexadecimal digits of all that the sound depends on beside the speech: version, policy, banks."""
+        policy = None if self.policy is None else _contents(self.policy.to_dict())
+        return _digest([NAME, VERSION, self.corruption, policy])
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Conditions that are tested together, clean first.
+
+    Args:
+        name: of the catalogue.
+        version: of the catalogue.
+        subset: which part of it.
+        sample_rate: of the speech, in Hz.
+        conditions: in order.
+        left_out: names of conditions that make no sense at this rate.
+
+    Example:
+        >>> suite = load_suite("tiny", sample_rate=8_000)
+        >>> suite.names[:2], suite["white:3"].nominal
+        (('clean', 'white:3'), {'snr_db': 10.0})
+    """
+
+    name: str
+    version: int
+    subset: str
+    sample_rate: int
+    conditions: tuple[Condition, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the conditions, in order."""
+        return tuple(condition.name for condition in self.conditions)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Return 16 hexadecimal digits of the rate and of every condition's hash."""
+        return _digest([self.name, self.version, self.sample_rate, [c.hash for c in self.conditions]])
+
+    def __len__(self) -> int:
+        """Return the number of conditions."""
+        return len(self.conditions)
+
+    def __getitem__(self, name: str) -> Condition:
+        """Return a condition by its name."""
+        for condition in self.conditions:
+            if condition.name == name:
+                return condition
+        raise KeyError(f"Suite: name must be one of {', '.join(self.names)}, got {name!r}")
+
+
+def load_suite(
+    subset: Subset = "standard", *, sample_rate: int = 16_000, noise: Folder = None, rooms: Folder = None
+) -> Suite:
+    """Return the conditions of the suite.
+
+    Args:
+        subset: ``tiny`` (6 conditions beside clean), ``standard``, ``full``, or ``srb``, the parameters of Speech
+            Robust Bench.
+        sample_rate: of the speech, in Hz; conditions that need a higher one are left out and named.
+        noise: folder (or bank) of recorded noise in place of ours.
+        rooms: folder (or bank) of room responses in place of ours, sorted into severities by what is measured on them.
+
+    Raises:
+        ValueError: if there is no such subset, or the rate is below 8 kHz.
+    """
+    raise NotImplementedError
+
+
+def _contents(data: Any) -> Any:
+    """Replace banks in plain data by what they hold, so that folders do not matter."""
+    if isinstance(data, Mapping):
+        if data.get("class_path") == "speechaug.Bank":
+            return data["init_args"]["digest"]
+        return {name: _contents(value) for name, value in data.items()}
+    return [_contents(value) for value in data] if isinstance(data, list) else data
+
+
+def _digest(data: Any) -> str:
+    return hashlib.blake2b(json.dumps(plain(data), sort_keys=True).encode(), digest_size=8).hexdigest()
