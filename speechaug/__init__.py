@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from speechaug.spectrogram.warp import TimeWarp
     from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
     from speechaug.waveform.air import AirAbsorption
-    from speechaug.waveform.equalize import Equalizer
+    from speechaug.waveform.enhancement import SpectralSubtraction
+    from speechaug.waveform.equalize import Equalizer, HighShelf, LowShelf
     from speechaug.waveform.filter import BandPass, HighPass, LowPass
     from speechaug.waveform.level import Gain, Polarity
     from speechaug.waveform.microphone import Microphone
+    from speechaug.waveform.modulation import Tremolo
     from speechaug.waveform.noise import AddColoredNoise, AddNoise
     from speechaug.waveform.room import Reverb
     from speechaug.waveform.time import Speed, TimeShift, TimeStretch
+    from speechaug.waveform.tract import VocalTractLength, Whisper
     from speechaug.waveform.voice import PitchShift
 
 __version__ = "0.1.0"
@@ -46,8 +49,10 @@ __all__ = [
     "FrequencyMask",
     "Gain",
     "HighPass",
+    "HighShelf",
     "LogMel",
     "LowPass",
+    "LowShelf",
     "Microphone",
     "OneOf",
     "PitchShift",
@@ -56,6 +61,7 @@ __all__ = [
     "Reverb",
     "Rng",
     "SomeOf",
+    "SpectralSubtraction",
     "SpeechClassifier",
     "SpeechDataModule",
     "SpeechRecognizer",
@@ -67,7 +73,10 @@ __all__ = [
     "TimeWarp",
     "Tokenizer",
     "Transform",
+    "Tremolo",
     "Utterance",
+    "VocalTractLength",
+    "Whisper",
     "augment",
     "from_dict",
     "load_policy",

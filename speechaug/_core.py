@@ -16,13 +16,16 @@ from speechaug.spectrogram.warp import TimeWarp
 from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
 from speechaug.waveform.air import AirAbsorption
 from speechaug.waveform.distortion import Clipping, Quantization, TanhDistortion
-from speechaug.waveform.equalize import Equalizer
+from speechaug.waveform.enhancement import SpectralSubtraction
+from speechaug.waveform.equalize import Equalizer, HighShelf, LowShelf
 from speechaug.waveform.filter import BandPass, HighPass, LowPass
 from speechaug.waveform.level import Gain, Polarity
 from speechaug.waveform.microphone import Microphone
+from speechaug.waveform.modulation import Tremolo
 from speechaug.waveform.noise import AddColoredNoise, AddNoise
 from speechaug.waveform.room import Reverb
 from speechaug.waveform.time import Speed, TimeShift, TimeStretch
+from speechaug.waveform.tract import VocalTractLength, Whisper
 from speechaug.waveform.voice import PitchShift
 
 __all__ = [
@@ -39,7 +42,9 @@ __all__ = [
     "FrequencyMask",
     "Gain",
     "HighPass",
+    "HighShelf",
     "LowPass",
+    "LowShelf",
     "Microphone",
     "OneOf",
     "PitchShift",
@@ -48,6 +53,7 @@ __all__ = [
     "Reverb",
     "Rng",
     "SomeOf",
+    "SpectralSubtraction",
     "Speed",
     "TRANSFORMS",
     "TanhDistortion",
@@ -56,6 +62,9 @@ __all__ = [
     "TimeStretch",
     "TimeWarp",
     "Transform",
+    "Tremolo",
+    "VocalTractLength",
+    "Whisper",
     "augment",
     "from_dict",
     "load_policy",

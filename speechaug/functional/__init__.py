@@ -2,15 +2,18 @@
 
 from speechaug.functional.air import absorption_db
 from speechaug.functional.distortion import clipping, quantize, tanh_distortion
-from speechaug.functional.filter import bandpass, equalize, highpass, in_series, lowpass
+from speechaug.functional.enhancement import spectral_subtraction
+from speechaug.functional.filter import bandpass, equalize, high_shelf, highpass, in_series, low_shelf, lowpass
 from speechaug.functional.level import active_level_db, gain, polarity, power, rms_db, valid_mask
 from speechaug.functional.linear import apply_responses
 from speechaug.functional.mask import frequency_mask, masks, time_mask
+from speechaug.functional.modulation import tremolo
 from speechaug.functional.noise import add_colored_noise, add_recorded_noise, colored_noise, mix_at_snr, white_noise
 from speechaug.functional.pointwise import apply_stages
 from speechaug.functional.resample import resample, scaled_lengths
 from speechaug.functional.room import match_level, reverb
 from speechaug.functional.time import time_shift, time_stretch
+from speechaug.functional.tract import vocal_tract_length, whisper
 from speechaug.functional.voice import pitch_shift
 from speechaug.functional.warp import time_warp, warp_moments
 
@@ -27,8 +30,10 @@ __all__ = [
     "equalize",
     "frequency_mask",
     "gain",
+    "high_shelf",
     "highpass",
     "in_series",
+    "low_shelf",
     "lowpass",
     "match_level",
     "masks",
@@ -41,12 +46,16 @@ __all__ = [
     "reverb",
     "rms_db",
     "scaled_lengths",
+    "spectral_subtraction",
     "tanh_distortion",
     "time_mask",
     "time_shift",
     "time_stretch",
     "time_warp",
+    "tremolo",
     "valid_mask",
+    "vocal_tract_length",
     "warp_moments",
+    "whisper",
     "white_noise",
 ]

@@ -14,6 +14,8 @@ from torch import Tensor
 from speechaug.ops.biquad import biquad
 
 ORDERS = (2, 4, 6, 8)
+SHELF_Q = 0.5**0.5
+"""Q of shelves: the steepest without a bump."""
 
 
 def lowpass(x: Tensor, lengths: Tensor, cutoff_hz: Tensor, sample_rate: int, order: int = 2) -> Tensor:
@@ -110,6 +112,51 @@ def equalize(x: Tensor, lengths: Tensor, frequency_hz: Tensor, gain_db: Tensor, 
     return in_series(x, lengths, equalizer_sections(frequency_hz, gain_db, q, sample_rate))
 
 
+def low_shelf(x: Tensor, lengths: Tensor, cutoff_hz: Tensor, gain_db: Tensor, sample_rate: int) -> Tensor:
+    """Raise or lower what lies below a cut-off, each row by its own gain.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``.
+        lengths: ``(B,)`` valid samples; the tail is cut there.
+        cutoff_hz: ``(B,)``, where half of the gain in dB is reached; at or above the Nyquist frequency the row is
+            unchanged.
+        gain_db: ``(B,)`` far below the cut-off.
+        sample_rate: in Hz.
+
+    Source: Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients" (W3C note, 2021), with
+        a shelf slope of 1.
+
+    Example:
+        >>> x, lengths = torch.ones(1, 4_000), torch.tensor([4_000])
+        >>> y = low_shelf(x, lengths, torch.tensor([300.0]), torch.tensor([6.0]), 16_000)
+        >>> round(20 * y[0, -1].log10().item(), 2)
+        6.0
+    """
+    return in_series(x, lengths, shelf_sections(cutoff_hz, gain_db, sample_rate, high=False))
+
+
+def high_shelf(x: Tensor, lengths: Tensor, cutoff_hz: Tensor, gain_db: Tensor, sample_rate: int) -> Tensor:
+    """Raise or lower what lies above a cut-off, each row by its own gain.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``.
+        lengths: ``(B,)`` valid samples; the tail is cut there.
+        cutoff_hz: ``(B,)``, where half of the gain in dB is reached; at or above the Nyquist frequency the row is
+            unchanged.
+        gain_db: ``(B,)`` far above the cut-off.
+        sample_rate: in Hz.
+
+    Source: as :func:`low_shelf`.
+
+    Example:
+        >>> x, lengths = torch.ones(1, 4_000), torch.tensor([4_000])
+        >>> y = high_shelf(x, lengths, torch.tensor([3_000.0]), torch.tensor([6.0]), 16_000)
+        >>> round(20 * y[0, -1].log10().abs().item(), 2)
+        0.0
+    """
+    return in_series(x, lengths, shelf_sections(cutoff_hz, gain_db, sample_rate, high=True))
+
+
 def in_series(x: Tensor, lengths: Tensor, sections: Tensor) -> Tensor:
     """Run each row's cascade over it, from rest.
 
@@ -171,20 +218,48 @@ def equalizer_sections(frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_
         >>> equalizer_sections(bands, torch.zeros(1, 3), torch.ones(1, 3), 16_000)[..., 0].round(decimals=9).tolist()
         [[1.0, 1.0, 1.0]]
     """
-    angle = 2.0 * math.pi / sample_rate * frequency_hz.double().clamp(0.0, 0.499999 * sample_rate)
-    amplitude = torch.pow(10.0, gain_db.double() / 40.0)
-    cosine, alpha = torch.cos(angle), torch.sin(angle) / (2.0 * q.double())
-    last = torch.arange(frequency_hz.shape[-1], device=frequency_hz.device) == frequency_hz.shape[-1] - 1
-    # A high shelf is the low shelf mirrored about a quarter of the rate: odd coefficients and the cosine change sign.
-    mirror = torch.where(last, -1.0, 1.0).double()
-    shelf = _low_shelf(amplitude, mirror * cosine, 2.0 * amplitude.sqrt() * alpha)
-    shelf = shelf * torch.stack([mirror.abs(), mirror, mirror.abs()] * 2, dim=-1)
+    amplitude, cosine, alpha = _cookbook(frequency_hz, gain_db, q, sample_rate)
+    band = torch.arange(frequency_hz.shape[-1], device=frequency_hz.device)
+    first, last = band == 0, band == frequency_hz.shape[-1] - 1
+    shelf = _shelf(amplitude, cosine, alpha, high=last)
     up, down = alpha * amplitude, alpha / amplitude
     peak = torch.stack([1 + up, -2 * cosine, 1 - up, 1 + down, -2 * cosine, 1 - down], dim=-1)
-    first = torch.arange(frequency_hz.shape[-1], device=frequency_hz.device) == 0
     both = torch.where((first | last)[:, None], shelf, peak)
-    sections = both[..., [0, 1, 2, 4, 5]] / both[..., 3:4]
-    return _unless(frequency_hz >= sample_rate / 2, sections)
+    return _unless(frequency_hz >= sample_rate / 2, _normalised(both))
+
+
+def shelf_sections(cutoff_hz: Tensor, gain_db: Tensor, sample_rate: int, high: bool) -> Tensor:
+    """The section of :func:`low_shelf`, or where ``high`` of :func:`high_shelf`, float64 ``(B, 1, 5)``.
+
+    Example:
+        >>> shelf_sections(torch.tensor([300.0]), torch.tensor([0.0]), 16_000, False)[0, 0, 0].round(decimals=9).item()
+        1.0
+    """
+    amplitude, cosine, alpha = _cookbook(cutoff_hz, gain_db, torch.full_like(cutoff_hz, SHELF_Q), sample_rate)
+    shelf = _shelf(amplitude, cosine, alpha, high=torch.full_like(cutoff_hz, high, dtype=torch.bool))
+    return _unless(cutoff_hz >= sample_rate / 2, _normalised(shelf)[:, None])
+
+
+def _cookbook(frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The cookbook's ``A, cos(w0), alpha``."""
+    angle = 2.0 * math.pi / sample_rate * frequency_hz.double().clamp(0.0, 0.499999 * sample_rate)
+    amplitude = torch.pow(10.0, gain_db.double() / 40.0)
+    return amplitude, torch.cos(angle), torch.sin(angle) / (2.0 * q.double())
+
+
+def _normalised(coefficients: Tensor) -> Tensor:
+    """Divide the cookbook's ``b0, b1, b2, a0, a1, a2`` by ``a0``, which is left out."""
+    return coefficients[..., [0, 1, 2, 4, 5]] / coefficients[..., 3:4]
+
+
+def _shelf(amplitude: Tensor, cosine: Tensor, alpha: Tensor, high: Tensor) -> Tensor:
+    """The cookbook's ``b0, b1, b2, a0, a1, a2``, of high shelves where ``high``.
+
+    A high shelf is the low shelf mirrored about a quarter of the rate: odd coefficients and the cosine change sign.
+    """
+    mirror = torch.where(high, -1.0, 1.0).double()
+    shelf = _low_shelf(amplitude, mirror * cosine, 2.0 * amplitude.sqrt() * alpha)
+    return shelf * torch.stack([mirror.abs(), mirror, mirror.abs()] * 2, dim=-1)
 
 
 def _low_shelf(amplitude: Tensor, cosine: Tensor, slope: Tensor) -> Tensor:

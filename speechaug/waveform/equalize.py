@@ -11,13 +11,24 @@ from torch import Tensor
 
 from speechaug import functional as F
 from speechaug.draws import Values
-from speechaug.functional.filter import equalizer_sections, ringing
+from speechaug.functional.filter import SHELF_Q, equalizer_sections, ringing, shelf_sections
 from speechaug.ops.transfer import transfer
 from speechaug.rng import Floats, Rng
 from speechaug.transform import Context, Range, Transform, span
 
-_SHELF = 0.5**0.5
-"""Q of the shelves: the steepest without a bump."""
+
+def _check_positive(transform: Transform, name: str) -> None:
+    """Check a range that has no strength."""
+    low, high = getattr(transform, name)
+    transform._check(0.0 < low <= high < float("inf"), name, "a finite, positive (low, high)")
+    object.__setattr__(transform, name, (float(low), float(high)))
+
+
+def _shelf_reach(shelf: LowShelf | HighShelf, sample_rate: int, high: bool) -> tuple[int, int]:
+    """How long a shelf rings, to -120 dB, in samples, at the ends of its ranges, where it rings longest."""
+    corners = torch.tensor(list(itertools.product(shelf.cutoff_hz, shelf.gain_db)), dtype=torch.float64)
+    cutoff_hz = corners[:, 0].clamp(max=0.499999 * sample_rate)
+    return 0, ringing(shelf_sections(cutoff_hz, corners[:, 1], sample_rate, high))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +76,12 @@ class Equalizer(Transform):
         """Check the configuration."""
         super().__post_init__()
         self._check(isinstance(self.bands, int) and self.bands >= 2, "bands", "an integer of at least 2")
-        for name in ("frequency_hz", "q"):
-            low, high = getattr(self, name)
-            self._check(0.0 < low <= high < float("inf"), name, "a finite, positive (low, high)")
-            object.__setattr__(self, name, (float(low), float(high)))
+        _check_positive(self, "frequency_hz")
+        _check_positive(self, "q")
 
     def draw(self, rng: Rng) -> Values:
         """Draw each band's frequency, gain and width for each row."""
-        edges, shelf = self._edges().tolist(), np.full((len(rng), 1), _SHELF)
+        edges, shelf = self._edges().tolist(), np.full((len(rng), 1), SHELF_Q)
         peaks = [rng.log_uniform(*self.q)[:, None] for _ in range(self.bands - 2)]
         return {
             "frequency_hz": np.stack([rng.log_uniform(*edges[k : k + 2]) for k in range(self.bands)], axis=1),
@@ -94,7 +103,7 @@ class Equalizer(Transform):
         corners = []
         for frequency_hz, gain_db, q in itertools.product((edges[:-1], edges[1:]), self.gain_db, self.q):
             shape = np.full(self.bands, q)
-            shape[[0, -1]] = _SHELF
+            shape[[0, -1]] = SHELF_Q
             gains = torch.full((1, self.bands), gain_db, dtype=torch.float64)
             frequency, quality = torch.from_numpy(frequency_hz)[None], torch.from_numpy(shape)[None]
             corners.append(equalizer_sections(frequency, gains, quality, sample_rate))
@@ -107,4 +116,133 @@ class Equalizer(Transform):
 
     def apply(self, x: Tensor, lengths: Tensor, context: Context, **params: Tensor) -> tuple[Tensor, Tensor]:
         """Filter by all bands at once."""
+        return F.in_series(x, lengths, self.sections(context, **params)), lengths
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowShelf(Transform):
+    """Raise or lower what lies below a random cut-off, as a bass control does.
+
+    Rumble and warmth: a microphone held close, a small loudspeaker, bass turned up or down.
+
+    Args:
+        gain_db: range of the gain far below the cut-off, in dB.
+        cutoff_hz: range of the frequency at which half of the gain in dB is reached, in Hz, drawn on a logarithmic
+            scale. A cut-off at or above the batch's Nyquist frequency changes nothing.
+        p: probability per example.
+
+    Shape:
+        ``(B, T)`` or ``(B, C, T)``, the same out.
+
+    Length: kept, the tail is cut. Gradient: through x. Silence: stays silence.
+
+    Raises:
+        ValueError: if ``gain_db`` is not a finite (low, high) or ``cutoff_hz`` not a finite, positive one.
+
+    Source: Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients" (W3C note, 2021), with
+        a shelf slope of 1.
+
+    Example:
+        >>> import torch, speechaug as sa
+        >>> boomy = sa.LowShelf(gain_db=(12.0, 12.0))
+        >>> draws = boomy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a"]))
+        >>> y, _ = boomy(torch.ones(1, 4_000), None, draws, sample_rate=16_000)
+        >>> round(20 * y[0, -1].log10().item(), 1)
+        12.0
+    """
+
+    fusion = "linear"
+
+    gain_db: Range = span((-12.0, 12.0), neutral=0.0, limit=(-30.0, 30.0))
+    cutoff_hz: Range = (100.0, 400.0)
+
+    def __post_init__(self) -> None:
+        """Check the configuration."""
+        super().__post_init__()
+        _check_positive(self, "cutoff_hz")
+
+    def draw(self, rng: Rng) -> Values:
+        """Draw a gain and a cut-off for each row."""
+        return {"gain_db": rng.uniform(*self.gain_db), "cutoff_hz": rng.log_uniform(*self.cutoff_hz)}
+
+    def sections(self, context: Context, *, gain_db: Tensor, cutoff_hz: Tensor) -> Tensor:
+        """Return each row's shelf as a second-order section, float64 ``(B, 1, 5)``."""
+        return shelf_sections(cutoff_hz, gain_db, context.sample_rate, high=False)
+
+    def reach(self, sample_rate: int) -> tuple[int, int]:
+        """How long the shelf rings, to -120 dB, in samples, at most."""
+        return _shelf_reach(self, sample_rate, high=False)
+
+    def response(self, size: int, context: Context, **params: Tensor) -> Tensor:
+        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
+        spectrum: Tensor = transfer(self.sections(context, **params), size)
+        return spectrum
+
+    def apply(self, x: Tensor, lengths: Tensor, context: Context, **params: Tensor) -> tuple[Tensor, Tensor]:
+        """Filter."""
+        return F.in_series(x, lengths, self.sections(context, **params)), lengths
+
+
+@dataclass(frozen=True, kw_only=True)
+class HighShelf(Transform):
+    """Raise or lower what lies above a random cut-off, as a treble control does.
+
+    Brilliance: a microphone turned away, a lined coat, treble turned up or down.
+
+    Args:
+        gain_db: range of the gain far above the cut-off, in dB.
+        cutoff_hz: range of the frequency at which half of the gain in dB is reached, in Hz, drawn on a logarithmic
+            scale. A cut-off at or above the batch's Nyquist frequency changes nothing.
+        p: probability per example.
+
+    Shape:
+        ``(B, T)`` or ``(B, C, T)``, the same out.
+
+    Length: kept, the tail is cut. Gradient: through x. Silence: stays silence.
+
+    Raises:
+        ValueError: if ``gain_db`` is not a finite (low, high) or ``cutoff_hz`` not a finite, positive one.
+
+    Source: Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients" (W3C note, 2021), with
+        a shelf slope of 1.
+
+    Example:
+        >>> import torch, speechaug as sa
+        >>> dull = sa.HighShelf(gain_db=(-12.0, -12.0))
+        >>> draws = dull.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a"]))
+        >>> whistle = torch.cos(torch.pi * torch.arange(4_000.0))[None]
+        >>> y, _ = dull(whistle, None, draws, sample_rate=16_000)
+        >>> round(20 * y[0, -1].abs().log10().item(), 1)
+        -12.0
+    """
+
+    fusion = "linear"
+
+    gain_db: Range = span((-12.0, 12.0), neutral=0.0, limit=(-30.0, 30.0))
+    cutoff_hz: Range = (2_000.0, 5_000.0)
+
+    def __post_init__(self) -> None:
+        """Check the configuration."""
+        super().__post_init__()
+        _check_positive(self, "cutoff_hz")
+
+    def draw(self, rng: Rng) -> Values:
+        """Draw a gain and a cut-off for each row."""
+        return {"gain_db": rng.uniform(*self.gain_db), "cutoff_hz": rng.log_uniform(*self.cutoff_hz)}
+
+    def sections(self, context: Context, *, gain_db: Tensor, cutoff_hz: Tensor) -> Tensor:
+        """Return each row's shelf as a second-order section, float64 ``(B, 1, 5)``."""
+        return shelf_sections(cutoff_hz, gain_db, context.sample_rate, high=True)
+
+    def reach(self, sample_rate: int) -> tuple[int, int]:
+        """How long the shelf rings, to -120 dB, in samples, at most."""
+        return _shelf_reach(self, sample_rate, high=True)
+
+    def response(self, size: int, context: Context, **params: Tensor) -> Tensor:
+        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
+        spectrum: Tensor = transfer(self.sections(context, **params), size)
+        return spectrum
+
+    def apply(self, x: Tensor, lengths: Tensor, context: Context, **params: Tensor) -> tuple[Tensor, Tensor]:
+        """Filter."""
         return F.in_series(x, lengths, self.sections(context, **params)), lengths

@@ -1,0 +1,150 @@
+"""Vocal tract and source of a voice: another head, another excitation; each row by its own amount."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from speechaug.functional.frames import (
+    at_bins,
+    bounded_gain,
+    by_rows,
+    frame_size,
+    frame_window,
+    join,
+    log_envelope,
+    split,
+)
+from speechaug.functional.level import cut, per_row, power
+from speechaug.functional.noise import white_noise
+
+_EDGE_HZ = 4_800.0
+_EDGE = 0.85  # of the Nyquist frequency, where that is lower: telephone speech
+_LAG_HZ = 40.0
+_WHITE = 1e-9
+
+
+def vocal_tract_length(x: Tensor, lengths: Tensor, alpha: Tensor, sample_rate: int) -> Tensor:
+    """Move each row's formants by a factor, as in a shorter or longer vocal tract; pitch and tempo stay. 1 is exact.
+
+    The spectral envelope of every frame of 32 ms is stretched along frequency: by ``alpha`` up to 4.8 kHz (or 0.85 of
+    the Nyquist frequency, if that is less), from there on linearly so that the Nyquist frequency stays where it is.
+    Partials are only raised and lowered, by at most 30 dB.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
+        lengths: ``(B,)`` valid samples.
+        alpha: ``(B,)`` in [0.5, 2]; above 1 formants go up.
+        sample_rate: in Hz.
+
+    Returns:
+        The shape of ``x``, zero beyond ``lengths``. Gradients reach ``x``.
+
+    Source:
+        Jaitly and Hinton, "Vocal tract length perturbation (VTLP) improves speech recognition", ICML workshop 2013,
+        for the warp, there of mel filters.
+
+    Example:
+        >>> x = torch.sin(torch.arange(8_000) * 0.2)[None]
+        >>> y = vocal_tract_length(x, torch.tensor([8_000]), torch.tensor([1.2]), 16_000)
+        >>> int(torch.fft.rfft(y).abs().argmax()) == int(torch.fft.rfft(x).abs().argmax())
+        True
+    """
+    if x.numel() == 0:
+        return x
+    size = frame_size(sample_rate)
+    place = _unwarped(size // 2, alpha.double(), sample_rate)
+
+    def warp(x: Tensor, place: Tensor) -> Tensor:
+        spectra = torch.fft.rfft(split(x, size))
+        envelope = log_envelope(spectra.abs().square().sum(1), sample_rate)
+        spectra = spectra * bounded_gain(at_bins(envelope, place) - envelope)
+        return join(torch.fft.irfft(spectra, n=size), x.shape[-1])
+
+    y = by_rows(warp, x.reshape(x.shape[0], -1, x.shape[-1]), place).view(x.shape)
+    return cut(torch.where(alpha.view(-1, *[1] * (x.ndim - 1)) == 1.0, x, y), lengths)
+
+
+def _unwarped(nyquist: int, alpha: Tensor, sample_rate: int) -> Tensor:
+    """Which place of the old spectrum, in bins, each of the ``nyquist + 1`` bins comes from; float64 ``(B, K)``."""
+    edge = min(2.0 * _EDGE_HZ / sample_rate, _EDGE) * nyquist
+    alpha = alpha[:, None]
+    bins = torch.arange(nyquist + 1, device=alpha.device, dtype=torch.float64)
+    knee = edge * alpha.clamp(max=1.0)
+    above = nyquist - (nyquist - bins) * (nyquist - knee / alpha) / (nyquist - knee)
+    return torch.where(bins <= knee, bins / alpha, above)
+
+
+def whisper(x: Tensor, lengths: Tensor, key: Tensor, amount: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+    """Replace the excitation of each row's voice by noise; the vocal tract and each frame's level stay. 0 is exact.
+
+    Each frame of 32 ms is predicted linearly from some 1 ms before. What the prediction cannot tell, the residual, is
+    the excitation: the share ``amount`` of its energy becomes white noise of that energy, and the predictor's inverse
+    makes speech of both again. All of that being linear, the voice that is left is the row itself, softer.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
+        lengths: ``(B,)`` valid samples.
+        key: int64 ``(B,)``, 64 random bits a row, for :func:`white_noise`; all channels get the same.
+        amount: ``(B,)`` in [0, 1]; at 1 nothing of the voice is left.
+        sample_rate: in Hz.
+
+    Returns:
+        The shape of ``x``, zero beyond ``lengths``, and the share of noise in its energy, float64 ``(B,)``, 0 for
+        silence. Gradients reach ``x``.
+
+    Source:
+        Atal and Hanauer, "Speech analysis and synthesis by linear prediction of the speech wave", JASA 50 (1971);
+        predictors by the autocorrelation method (Levinson-Durbin) with a lag window of 40 Hz, Tohkura et al. 1978.
+
+    Example:
+        >>> x, lengths = torch.sin(torch.arange(8_000) * 0.2)[None], torch.tensor([8_000])
+        >>> y, share = whisper(x, lengths, torch.tensor([7]), torch.tensor([1.0]), 16_000)
+        >>> bool((x * y).sum().abs() < 0.2 * (x * x).sum()), share.item()
+        (True, 1.0)
+    """
+    if x.numel() == 0:
+        return x, amount.new_zeros(amount.shape, dtype=torch.float64)
+    size, order = frame_size(sample_rate), 2 + round(sample_rate / 1_000)
+    signal = cut(x, lengths).reshape(x.shape[0], -1, x.shape[-1])
+    valid = cut(signal.new_ones(x.shape[0], 1, x.shape[-1]), lengths)
+    noise = valid * white_noise(key, x.shape[-1], x.dtype)[:, None]
+
+    def breathe(x: Tensor, noise: Tensor, valid: Tensor) -> Tensor:
+        spectra = torch.fft.rfft(split(noise, size)) * _tract(split(x, size), split(valid, size), order, sample_rate)
+        return join(torch.fft.irfft(spectra, n=size), x.shape[-1])
+
+    breath = cut(by_rows(breathe, signal, noise, valid).view(x.shape), lengths)
+    breath = per_row(amount.double().sqrt(), x) * breath
+    voice = per_row((1.0 - amount.double()).sqrt(), x) * cut(x, lengths)
+    breath_power, voice_power = power(breath.detach(), lengths), power(voice.detach(), lengths)
+    return voice + breath, breath_power / (breath_power + voice_power).clamp(min=1e-40)
+
+
+def _tract(frames: Tensor, valid: Tensor, order: int, sample_rate: int) -> Tensor:
+    """What makes noise of unit variance, cut like the frames ``(B, C, N, size)``, sound like them; ``(B, C, N, K)``."""
+    size, window = frames.shape[-1], frame_window(frames.shape[-1], frames)
+    power = torch.fft.rfft((frames * window).double(), n=2 * size).abs().square()
+    lag = torch.arange(order + 1, device=frames.device, dtype=torch.float64)
+    taper = torch.exp(-0.5 * (2.0 * math.pi * _LAG_HZ / sample_rate * lag).square()) + _WHITE * (lag == 0)
+    correlation = torch.fft.irfft(power)[..., : order + 1] * taper
+    sounds = correlation[..., :1] > 0.0
+    predictor, error = _levinson(torch.where(sounds, correlation, (lag == 0).double()))
+    room = (valid * window).double().square().sum(-1)
+    level = torch.where(sounds[..., 0], (error / room.clamp(min=1e-20)).sqrt(), 0.0)
+    shape: Tensor = level[..., None] / torch.fft.rfft(predictor, n=size)
+    return shape.to(torch.complex128 if frames.dtype == torch.float64 else torch.complex64)
+
+
+def _levinson(correlation: Tensor) -> tuple[Tensor, Tensor]:
+    """The predictor's polynomial ``(..., P + 1)``, which begins with 1, and the energy it leaves, ``(...)``."""
+    predictor, error = torch.ones_like(correlation[..., :1]), correlation[..., 0]
+    for place in range(1, correlation.shape[-1]):
+        reflection = -(predictor * correlation[..., 1 : place + 1].flip(-1)).sum(-1) / error
+        longer = pad(predictor, (0, 1))
+        predictor = longer + reflection[..., None] * longer.flip(-1)
+        error = error * (1.0 - reflection.square())
+    return predictor, error
