@@ -78,6 +78,7 @@ class Bank:
         self._expected = digest
         self._names: tuple[str, ...] = ()
         self._hashes: tuple[str, ...] = ()
+        self._labels: NDArray[np.str_] = np.zeros(0, np.str_)
         self._longest = 0
         self._reach = (0, 0)
         self._clips: Clips | None = None
@@ -155,6 +156,7 @@ class Bank:
         )
         self._reach = max(int(np.abs(clip).argmax()) for clip in clips), max(_after(clip) for clip in clips)
         self._names, self._hashes, self._longest = names, hashes, int(lengths.max())
+        self._labels = np.asarray(hashes)
 
     def _check_weights(self, names: Sequence[str]) -> None:
         if self.weights is None:
@@ -182,6 +184,12 @@ class Bank:
         """Hash of each clip's decoded samples at its own rate; the same for a WAV and its FLAC copy."""
         self.load()
         return self._hashes
+
+    def labels(self, clip: Ints) -> NDArray[np.str_]:
+        """Return the hash of each row's clip."""
+        self.load()
+        named: NDArray[np.str_] = self._labels[clip]
+        return named
 
     @property
     def digest(self) -> str:
@@ -238,6 +246,13 @@ class Bank:
             float32 ``(B, width)``.
         """
         return recorded(*self.loops(clip.device), clip, offset, width)
+
+    def clip(self, index: int) -> NDArray[np.float32]:
+        """Return one clip as it is stored, at the bank's rate: ``(T,)``."""
+        clips = self._loaded()
+        first, count = int(clips.start[index]), int(clips.length[index])
+        samples: NDArray[np.float32] = (clips.pcm[first : first + count] * clips.scale[index]).numpy()
+        return samples
 
     def loops(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the clips on a device, made to start again without a seam.

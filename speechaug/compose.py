@@ -70,6 +70,10 @@ class _Sequence(Transform):
         return any(member.mixes_rows for member in self.members)
 
     @property
+    def on_host(self) -> bool:  # type: ignore[override]
+        return any(member.on_host for member in self.members)
+
+    @property
     def time_accuracy_ms(self) -> float:  # type: ignore[override]
         return sum(member.time_accuracy_ms for member in self.members)
 
@@ -115,7 +119,7 @@ class _Sequence(Transform):
 
     def _sample(self, rng: Rng, gate: NDArray[np.bool_]) -> Draws:
         choosing = rng.shared() if self.moves_time else rng
-        gates = self.gates(choosing) & gate & (choosing.uniform() < self.p)
+        gates = self.gates(choosing) & gate & choosing.chance(self.p)
         named = list(places(self.members))
         members = {place: member._sample(rng.fork(place), gates[i]) for i, (place, member) in enumerate(named)}
         on = np.any([draws.on for draws in members.values()], axis=0)

@@ -51,11 +51,12 @@ class Draws:
         self.values = {name: _eight_bytes(value) for name, value in values.items()}
         self.labels = labels or {}
         self.members = members or {}
-        self.order: Ints = np.concatenate([np.flatnonzero(self.on), np.flatnonzero(~self.on)])
-        self.count = int(self.on.sum())
+        self.order: Ints = np.argsort(~self.on, kind="stable")
+        self.count = int(np.count_nonzero(self.on))
         if {"on", *self.members} & set(self.values):
             raise ValueError(f"Draws: values must not be named 'on' or like a member, got {sorted(self.values)}")
-        self._packed: tuple[Tensor, int] | None = None  # on the device, and from which line on it is this node's
+        self._device: torch.device | None = None
+        self._packed: tuple[Tensor, int] | None = None  # there, and from which line on it is this node's
         self._mirror: dict[str, Tensor] = {}
         self._gate: tuple[Tensor, Tensor] | None = None
 
@@ -71,7 +72,7 @@ class Draws:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the host part alone."""
-        return {**self.__dict__, "_packed": None, "_mirror": {}, "_gate": None}
+        return {**self.__dict__, "_device": None, "_packed": None, "_mirror": {}, "_gate": None}
 
     def walk(self, place: str = "") -> Iterator[tuple[str, Draws]]:
         """Yield each transform's place and draws, depth first."""
@@ -81,22 +82,35 @@ class Draws:
             yield from member.walk(f"{place}/{name}" if place else name)
 
     def to(self, device: torch.device | str, non_blocking: bool = True, **_: Any) -> Draws:
-        """Copy every parameter to ``device`` in one transfer (from pinned memory where that is a GPU); returns self."""
-        target, packed = torch.device(device), self.pack()
+        """Copy every parameter to ``device`` in one transfer (from pinned memory where that is a GPU); returns self.
+
+        On the CPU nothing is copied: there the host arrays are the parameters.
+        """
+        target = torch.device(device)
+        if target.type == "cpu":
+            for node in self._nodes():
+                node._device, node._packed, node._gate = target, None, None
+            return self
+        packed = self.pack()
         if target.type == "cuda":
             packed = packed.pin_memory().to(target, non_blocking=non_blocking)
         return self.unpack(packed.to(target))
 
     def pack(self) -> Tensor:
         """Return every parameter in one int64 tensor ``(N, B)`` on the host; N depends on the policy alone."""
-        return torch.from_numpy(np.concatenate([node._pack() for node in self._nodes()], axis=0))
+        nodes = list(self._nodes())
+        lines = np.empty((sum(map(Draws._lines, nodes)), len(self)), np.int64)
+        start = 0
+        for node in nodes:
+            start = node._pack(lines, start)
+        return torch.from_numpy(lines)
 
     def unpack(self, packed: Tensor) -> Draws:
         """Use ``packed``, what :meth:`pack` returned, moved to a device, as the parameters there; returns self."""
         start = 0
         for node in self._nodes():
-            node._packed, node._gate = (packed, start), None
-            start += 2 + sum(1 if value.ndim == 1 else value.shape[1] for value in node.values.values())
+            node._device, node._packed, node._gate = packed.device, (packed, start), None
+            start += node._lines()
         return self
 
     def mirror(self, device: torch.device) -> dict[str, Tensor]:
@@ -106,10 +120,10 @@ class Draws:
 
     def gate(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return on ``device`` which rows are on, and the rows' indices, those that are on first."""
-        if self._packed is None or self._packed[0].device != device:
+        if self._device != device:
             self.to(device)
         if self._gate is None:
-            self._gate = self._unpacked()
+            self._gate = self._unpacked() if self._packed else self._as_they_are()
         return self._gate
 
     def tensors(self, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -139,12 +153,22 @@ class Draws:
         for member in self.members.values():
             yield from member._nodes()
 
-    def _pack(self) -> Ints:
-        rows = [self.on.astype(np.int64)[None], self.order[None]]
+    def _lines(self) -> int:
+        return 2 + sum(1 if value.ndim == 1 else value.shape[1] for value in self.values.values())
+
+    def _pack(self, lines: Ints, start: int) -> int:
+        """Write this node's lines from ``start`` on; returns where they end."""
+        lines[start], lines[start + 1] = self.on, self.order
+        end = start + 2
         for value in self.values.values():
-            bits = value.view(np.int64)
-            rows.append(bits[None] if bits.ndim == 1 else bits.T)
-        return np.concatenate(rows, axis=0)
+            first, end = end, end + (1 if value.ndim == 1 else value.shape[1])
+            lines[first:end] = value.view(np.int64).T
+        return end
+
+    def _as_they_are(self) -> tuple[Tensor, Tensor]:
+        """Make tensors of the host arrays: the same memory."""
+        self._mirror = {name: torch.from_numpy(value) for name, value in self.values.items()}
+        return torch.from_numpy(self.on), torch.from_numpy(self.order)
 
     def _unpacked(self) -> tuple[Tensor, Tensor]:
         """Cut this node's lines out of what was packed, when they are asked for."""
@@ -181,8 +205,8 @@ def replay_values(data: Mapping[str, Any], clips: Mapping[str, int] | None) -> t
 
 
 def _eight_bytes(value: NDArray[Any]) -> NDArray[Any]:
-    kind = np.int64 if np.issubdtype(value.dtype, np.integer) else np.float64
-    return np.ascontiguousarray(value, dtype=kind)
+    kept = np.ascontiguousarray(value, dtype=np.int64 if value.dtype.kind in "iu" else np.float64)
+    return kept if kept.flags.writeable else kept.copy()  # torch shares no memory that must not be written
 
 
 def _in_words(row: list[tuple[str, dict[str, Any]]]) -> str:

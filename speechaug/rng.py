@@ -8,8 +8,9 @@ the place in the policy, the lower half counts the numbers drawn there.
 from __future__ import annotations
 
 import functools
-import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,32 +85,43 @@ def philox_units(keys: Words, place: Words, first: int, size: int) -> Floats:
     return units
 
 
+def philox_key(keys: Words, place: Words, first: int) -> Ints:
+    """Return the first 64 bits of a block: int64 ``(B,)``.
+
+    Example:
+        >>> f"{philox_key(np.zeros((1, 2), np.uint32), np.zeros(2, np.uint32), 0)[0] & 0xFFFFFFFF:08x}"
+        '6627e8d5'
+    """
+    return np.ascontiguousarray(philox_blocks(keys, place, first, 1)[:, 0, :2]).view(np.int64)[:, 0]
+
+
 @functools.cache
-def _compiled_units() -> Callable[[Words, Words, int, int], Floats]:
-    """:func:`philox_units`, compiled where that is possible."""
+def _compiled() -> tuple[Callable[[Words, Words, int, int], Floats], Callable[[Words, Words, int], Ints]]:
+    """:func:`philox_units` and :func:`philox_key`, compiled where that is possible."""
     from speechaug.ops._op import available
 
     if not available("cpu"):
-        return philox_units
-    from speechaug._philox import units
+        return philox_units, philox_key
+    from speechaug._philox import key, units
 
-    return units
+    return units, key
 
 
-def _spelled(parts: Iterable[str]) -> str:
+def _spelled(*parts: str) -> str:
     """Join texts so that no two lists of them read alike."""
     return "".join([f"{len(part)}:{part}" for part in parts])
 
 
-def _digest(spelled: str) -> bytes:
-    """Return 64 bits of a hash."""
-    return hashlib.blake2b(spelled.encode(errors="surrogateescape"), digest_size=8).digest()
+def _hashed(texts: Iterable[str]) -> Words:
+    """Return 64 bits of a hash of each text, ``(B, 2)``."""
+    digests = [blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest() for text in texts]
+    return np.frombuffer(b"".join(digests), dtype="<u4").reshape(-1, 2)
 
 
 @functools.lru_cache(maxsize=1_024)
 def _place_words(place: tuple[str, ...]) -> Words:
     """Return the upper half of the counter for a place in a policy."""
-    return np.frombuffer(_digest(_spelled(place)) if place else bytes(8), dtype="<u4")
+    return _hashed([_spelled(*place)])[0] if place else np.zeros(2, np.uint32)
 
 
 class Rng:
@@ -180,16 +192,18 @@ class Rng:
         which = [0] * len(names) if views is None else [int(view) for view in views]
         if len(which) != len(names) or min(which, default=0) < CLEAN:
             raise ValueError(f"Rng.from_ids: views must be {len(names)} numbers, at least {CLEAN}, got {which}")
-        seen: dict[tuple[str, int], int] = {}
-        shared, keys, run = bytearray(), bytearray(), _spelled([str(seed), str(epoch)])
-        for name, view in zip(names, which, strict=True):
-            occurrence = seen[name, view] = seen.get((name, view), -1) + 1
-            spelled = run + _spelled([name, str(occurrence)])
-            common = _digest(spelled)
-            shared += common
-            keys += common if view == 0 else _digest(spelled + _spelled([f"view-{view}"]))
-        own, joint = (np.frombuffer(bytes(spelled), dtype="<u4").reshape(-1, 2) for spelled in (keys, shared))
-        return cls(own, shared=joint, clean=np.equal(which, CLEAN).reshape(len(which)))
+        run = _spelled(str(seed), str(epoch))
+        texts = [f"{run}{len(name)}:{name}1:0" for name in names]
+        if len(set(names)) < len(names):
+            seen = Counter[tuple[str, int]]()
+            for row, (name, view) in enumerate(zip(names, which, strict=True)):
+                texts[row] = run + _spelled(name, str(seen[name, view]))
+                seen[name, view] += 1
+        shared = _hashed(texts)
+        if not any(which):
+            return cls(shared)
+        own = [text + _spelled(f"view-{view}") if view else text for text, view in zip(texts, which, strict=True)]
+        return cls(_hashed(own), shared=shared, clean=np.equal(which, CLEAN).reshape(len(which)))
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -206,12 +220,20 @@ class Rng:
     def _units(self, size: int | None) -> Floats:
         first, count = self._drawn, 1 if size is None else size
         self._drawn += count
-        units = _compiled_units()(self._keys, self._place_words, first, count)
+        units = _compiled()[0](self._keys, self._place_words, first, count)
         return units[:, 0] if size is None else units
+
+    def chance(self, p: float) -> NDArray[np.bool_]:
+        """Toss a coin that shows true with probability ``p``: bool of shape ``(B,)``."""
+        if 0.0 < p < 1.0:
+            return self._units(None) < p
+        self._drawn += 1  # what is certain counts all the same: the numbers after it stay as they are
+        return np.full(len(self), p > 0.0)
 
     def uniform(self, low: float = 0.0, high: float = 1.0, size: int | None = None) -> Floats:
         """Draw from ``[low, high)``: float64 of shape ``(B,)``, or ``(B, size)``."""
-        return low + (high - low) * self._units(size)
+        units = self._units(size)
+        return units if (low, high) == (0.0, 1.0) else low + (high - low) * units
 
     def log_uniform(self, low: float, high: float) -> Floats:
         """Draw from ``[low, high)`` so that equal ratios are equally likely; float64 of shape ``(B,)``."""
@@ -229,6 +251,6 @@ class Rng:
 
     def key(self) -> Ints:
         """Draw 64 random bits, the key of a generator that runs on the device; int64 of shape ``(B,)``."""
-        words = philox_blocks(self._keys, self._place_words, self._drawn, 1)[:, 0, :2]
+        bits = _compiled()[1](self._keys, self._place_words, self._drawn)
         self._drawn += 1
-        return np.ascontiguousarray(words).view(np.int64)[:, 0]
+        return bits

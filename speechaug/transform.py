@@ -7,6 +7,7 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
@@ -147,6 +148,8 @@ class Transform(ABC):
         domain: ``"waveform"`` (``(B, T)`` or ``(B, C, T)``) or ``"spectrogram"`` (``(B, F, T)``); time is last.
         differentiable: whether gradients reach the input.
         mixes_rows: whether examples of a batch are mixed with each other.
+        on_host: whether the effect is computed on the host, by a codec for instance: what is on a GPU is copied there
+            and back, and it can be neither compiled nor part of a CUDA graph.
         time_accuracy_ms: how far a moment may land from where ``warp_times`` says, in ms.
         by_products: names of what ``run`` reports beside the output.
         fusion: what it can be run together with: neighbours in a policy of the same kind. ``"pointwise"`` has
@@ -157,6 +160,7 @@ class Transform(ABC):
     domain: ClassVar[Domain] = "waveform"
     differentiable: ClassVar[bool] = True
     mixes_rows: ClassVar[bool] = False
+    on_host: ClassVar[bool] = False
     time_accuracy_ms: ClassVar[float] = 0.1
     by_products: ClassVar[tuple[str, ...]] = ()
     fusion: ClassVar[Fusion | None] = None
@@ -385,10 +389,10 @@ class Transform(ABC):
             rng = rng.shared()
         else:
             gate = gate & ~rng.clean
-        on = (rng.uniform() < self.p) & gate
+        on = rng.chance(self.p) & gate
         values = self.draw(rng)
         bank = getattr(self, "bank", None)
-        labels = {"clip": np.asarray(bank.hashes)[values["clip"]]} if bank is not None else {}
+        labels = {"clip": bank.labels(values["clip"])} if bank is not None else {}
         return Draws(on, values, labels)
 
     def _run(
@@ -408,7 +412,7 @@ class Transform(ABC):
         bound = np.full(len(draws), x.shape[-1], np.int64) if isinstance(draws, Draws) else _NO_BOUND
         frames = lengths.to(torch.int64)
         call = Call(rate, extras, bound, owned=work.dtype != x.dtype)
-        with torch.autocast(x.device.type, enabled=False):
+        with _in_full_precision(x.device.type):
             y, y_lengths = self._step(work, frames, draws, call, "")
         y = y if call.owned else y.clone()  # the caller may write into the result
         y_lengths = y_lengths.clone() if y_lengths is lengths else y_lengths
@@ -462,19 +466,18 @@ class Transform(ABC):
             for name in self.by_products:
                 context.record(name, torch.full((len(draws),), math.nan, dtype=torch.float64, device=x.device))
             return x, lengths
-        mirror, some = draws.mirror(x.device), draws.count < len(draws)
-        rows = draws.gate(x.device)[1][: draws.count]
-        on = draws.order[: draws.count]
-        host = {name: value[on] for name, value in draws.values.items()}
-        call.bound = call.bound.copy()
-        call.bound[on] = self.out_lengths(call.bound[on], **host)
+        mirror, on = draws.mirror(x.device), draws.order[: draws.count]
+        if self.changes_length:
+            host = {name: value[on] for name, value in draws.values.items()}
+            call.bound = call.bound.copy()
+            call.bound[on] = self.out_lengths(call.bound[on], **host)
         context.width, widest = int(call.bound[on].max()), int(call.bound.max())
-        context.rows = rows if some else None
-        if not some:
+        if draws.count == len(draws):
             y, y_lengths = self.apply(x, lengths, context, **{name: mirror[name] for name in draws.values})
             made_here = call.owned or y.untyped_storage() is not x.untyped_storage()
             call.owned = made_here and 0 not in y.stride()  # what was expanded cannot be written into
             return y, y_lengths
+        rows = context.rows = draws.gate(x.device)[1][: draws.count]
         params = {name: mirror[name].index_select(0, rows) for name in draws.values}
         y, y_lengths = self.apply(x.index_select(0, rows), lengths.index_select(0, rows), context, **params)
         joined = put_back(fit(x, widest), rows, fit(y, widest), call.owned)
@@ -486,6 +489,11 @@ class Transform(ABC):
         longer = self.out_lengths(lengths, **draws.values)
         moved = np.clip(moved, 0.0, longer[:, None] / sample_rate)
         return np.where(draws.on[:, None], moved, times_s), np.where(draws.on, longer, lengths)
+
+
+def _in_full_precision(device: str) -> AbstractContextManager[object]:
+    """Switch autocast off, where it is on."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def put_back(x: Tensor, rows: Tensor, y: Tensor, owned: bool) -> Tensor:

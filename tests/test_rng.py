@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import speechaug as sa
-from speechaug.rng import _compiled_units, philox4x32, philox_blocks, philox_units
+from speechaug.rng import _compiled, philox4x32, philox_blocks, philox_key, philox_units
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,22 @@ def test_one_text_is_not_a_list_of_ids():
 def test_compiled_units_are_those_of_numpy_and_of_whole_numbers(first, size):
     keys = np.random.default_rng(0).integers(0, 2**32, (5, 2), dtype=np.uint32)
     place = np.array([2**32 - 1, 7], np.uint32)
-    units = _compiled_units()(keys, place, first, size)
+    (compiled_units, compiled_key) = _compiled()
+    units = compiled_units(keys, place, first, size)
     words = philox_blocks(keys, place, first, size).astype(object)
     assert units.tolist() == ((words[..., 0] // 32 * 2**26 + words[..., 1] // 64) / 2**53).tolist()
     assert (units == philox_units(keys, place, first, size)).all()
-    assert _compiled_units() is not philox_units
+    assert compiled_units is not philox_units
+    assert (compiled_key(keys, place, first) == philox_key(keys, place, first)).all()
+    whole = philox_blocks(keys, place, first, 1).astype(object)[:, 0]
+    assert [int(key) % 2**64 for key in compiled_key(keys, place, first)] == (whole[:, 0] + 2**32 * whole[:, 1]).tolist()
+
+
+def test_what_is_certain_is_drawn_like_what_is_not():
+    rng = sa.Rng.from_ids(seed=1, epoch=0, ids=["a", "b", "c"])
+    other = sa.Rng.from_ids(seed=1, epoch=0, ids=["a", "b", "c"])
+    assert (rng.chance(0.4) == (other.uniform() < 0.4)).all()
+    assert rng.chance(1.0).all()
+    assert not rng.chance(0.0).any()
+    other.uniform(size=2)
+    assert (rng.uniform() == other.uniform()).all()
