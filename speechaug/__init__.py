@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
     from speechaug.waveform.air import AirAbsorption
     from speechaug.waveform.enhancement import SpectralSubtraction
+    from speechaug.waveform.codec import Downsample, Mp3, MuLaw, Opus
     from speechaug.waveform.equalize import Equalizer, HighShelf, LowShelf
+    from speechaug.waveform.fault import Dropouts, GainSteps, LowLevel, PacketLoss, PercentileClipping
     from speechaug.waveform.filter import BandPass, HighPass, LowPass
-    from speechaug.waveform.level import Gain, Polarity
+    from speechaug.waveform.level import Gain, Polarity, Rescale
     from speechaug.waveform.microphone import Microphone
     from speechaug.waveform.modulation import Tremolo
     from speechaug.waveform.noise import AddColoredNoise, AddNoise
@@ -44,20 +46,30 @@ __all__ = [
     "Bank",
     "Clipping",
     "Compose",
+    "Downsample",
     "Draws",
+    "Dropouts",
     "Equalizer",
     "FrequencyMask",
     "Gain",
+    "GainSteps",
     "HighPass",
     "HighShelf",
     "LogMel",
+    "LowLevel",
     "LowPass",
     "LowShelf",
     "Microphone",
+    "Mp3",
+    "MuLaw",
     "OneOf",
+    "Opus",
+    "PacketLoss",
+    "PercentileClipping",
     "PitchShift",
     "Polarity",
     "Quantization",
+    "Rescale",
     "Reverb",
     "Rng",
     "SomeOf",

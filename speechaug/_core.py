@@ -15,11 +15,13 @@ from speechaug.spectrogram.mask import FrequencyMask, TimeMask
 from speechaug.spectrogram.warp import TimeWarp
 from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
 from speechaug.waveform.air import AirAbsorption
+from speechaug.waveform.codec import Downsample, Mp3, MuLaw, Opus
 from speechaug.waveform.distortion import Clipping, Quantization, TanhDistortion
 from speechaug.waveform.enhancement import SpectralSubtraction
 from speechaug.waveform.equalize import Equalizer, HighShelf, LowShelf
+from speechaug.waveform.fault import Dropouts, GainSteps, LowLevel, PacketLoss, PercentileClipping
 from speechaug.waveform.filter import BandPass, HighPass, LowPass
-from speechaug.waveform.level import Gain, Polarity
+from speechaug.waveform.level import Gain, Polarity, Rescale
 from speechaug.waveform.microphone import Microphone
 from speechaug.waveform.modulation import Tremolo
 from speechaug.waveform.noise import AddColoredNoise, AddNoise
@@ -37,19 +39,29 @@ __all__ = [
     "Bank",
     "Clipping",
     "Compose",
+    "Downsample",
     "Draws",
+    "Dropouts",
     "Equalizer",
     "FrequencyMask",
     "Gain",
+    "GainSteps",
     "HighPass",
     "HighShelf",
+    "LowLevel",
     "LowPass",
     "LowShelf",
     "Microphone",
+    "Mp3",
+    "MuLaw",
     "OneOf",
+    "Opus",
+    "PacketLoss",
+    "PercentileClipping",
     "PitchShift",
     "Polarity",
     "Quantization",
+    "Rescale",
     "Reverb",
     "Rng",
     "SomeOf",

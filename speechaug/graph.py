@@ -74,7 +74,7 @@ class CapturedPolicy:
         sample_rate: in Hz; required for waveforms.
 
     Raises:
-        ValueError: if ``x`` is not on a CUDA device.
+        ValueError: if ``x`` is not on a CUDA device, or the policy computes on the host (a codec).
 
     Example:
         >>> import speechaug as sa
@@ -85,6 +85,8 @@ class CapturedPolicy:
 
     def __init__(self, policy: Transform, x: Tensor, lengths: Tensor | None, *, sample_rate: int | None = None) -> None:
         """Capture; see the class."""
+        if policy.on_host:
+            raise ValueError(f"CapturedPolicy: policy must compute on the device alone, got {policy!r}")
         if not x.is_cuda:
             raise ValueError(f"CapturedPolicy: x must be on a CUDA device, got {x.device}")
         self._static = StaticBatch(policy, x, lengths, sample_rate=sample_rate)

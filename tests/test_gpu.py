@@ -25,7 +25,7 @@ def test_cuda_gives_what_the_cpu_gives_without_a_host_read(transform):
     expected, expected_lengths = _call(transform, x, lengths, _draws(transform, len(x)))
     draws, x_cuda, lengths_cuda = _draws(transform, len(x)), x.cuda(), lengths.cuda()
     _call(transform, x_cuda, lengths_cuda, draws)  # banks and draws move to the device once
-    torch.cuda.set_sync_debug_mode("error")
+    torch.cuda.set_sync_debug_mode("default" if transform.on_host else "error")
     try:
         y, y_lengths = _call(transform, x_cuda, lengths_cuda, draws)
     finally:

@@ -1,8 +1,10 @@
 """The maths, once: one pure function per effect, every strength a ``(B,)`` tensor, lengths respected."""
 
 from speechaug.functional.air import absorption_db
+from speechaug.functional.codec import downsample, mp3, mu_law, opus, sample_and_hold
 from speechaug.functional.distortion import clipping, quantize, tanh_distortion
 from speechaug.functional.enhancement import spectral_subtraction
+from speechaug.functional.fault import dropouts, gain_steps, lost_frames, low_level, packet_loss, percentile_clipping
 from speechaug.functional.filter import bandpass, equalize, high_shelf, highpass, in_series, low_shelf, lowpass
 from speechaug.functional.level import active_level_db, gain, polarity, power, rms_db, valid_mask
 from speechaug.functional.linear import apply_responses
@@ -27,17 +29,27 @@ __all__ = [
     "bandpass",
     "clipping",
     "colored_noise",
+    "downsample",
+    "dropouts",
     "equalize",
     "frequency_mask",
     "gain",
+    "gain_steps",
     "high_shelf",
     "highpass",
     "in_series",
+    "lost_frames",
+    "low_level",
     "low_shelf",
     "lowpass",
-    "match_level",
     "masks",
+    "match_level",
     "mix_at_snr",
+    "mp3",
+    "mu_law",
+    "opus",
+    "packet_loss",
+    "percentile_clipping",
     "pitch_shift",
     "polarity",
     "power",
@@ -45,6 +57,7 @@ __all__ = [
     "resample",
     "reverb",
     "rms_db",
+    "sample_and_hold",
     "scaled_lengths",
     "spectral_subtraction",
     "tanh_distortion",
