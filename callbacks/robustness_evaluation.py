@@ -16,11 +16,13 @@ from speechaug.asr.classifier import SpeechClassifier
 from speechaug.asr.text import normalise_text
 from speechaug.augmenter import augmenters
 from speechaug.callbacks.augment import as_ids
-from speechaug.data.conditions import BankSource, PolicySource, resolve_bank, resolve_conditions
+from speechaug.data.conditions import BankSource, PolicySource, resolve_bank, resolve_conditions, resolve_suite
 from speechaug.data.leak import banks_of, check_banks
 from speechaug.data.module import EVALUATION_SEED
+from speechaug.data.rendered import render_rows
 from speechaug.rng import Rng
 from speechaug.robustness.metrics import count_edits
+from speechaug.robustness.suite import Suite
 from speechaug.transform import Transform
 
 MEAN_NOISY = "mean_noisy"
@@ -52,8 +54,12 @@ class RobustnessEvaluation(Callback):
     Args:
         conditions: transforms by name (None for clean speech), or YAML files of such; None for what ``noise`` and
             ``rooms`` give.
-        noise: folder or bank of noise that training does not use; gives ``noise_20db``, ``_10db``, ``_5db``, ``_0db``.
-        rooms: folder or bank of room responses that training does not use; gives ``room``.
+        suite: conditions of the robustness suite instead: ``tiny``, ``standard``, ``full``, ``srb`` or names such as
+            ``["white:3", "babble:2"]``. Each utterance is then corrupted alone on the CPU, as
+            :func:`speechaug.robustness.evaluate` does it; rows must be ``(T,)``.
+        noise: folder or bank of noise that training does not use; gives ``noise_20db``, ``_10db``, ``_5db``, ``_0db``,
+            or replaces the suite's own.
+        rooms: folder or bank of room responses that training does not use; gives ``room``, or replaces the suite's own.
         sample_rate: of the validation waveforms, in Hz.
         every_n_validations: evaluate at the first validation of a training and at every n-th after it; in between,
             monitors see the last value. ``trainer.validate`` always evaluates.
@@ -72,12 +78,15 @@ class RobustnessEvaluation(Callback):
         >>> quiet = RobustnessEvaluation({"soft": sa.Gain(gain_db=(-30.0, -30.0))}, sample_rate=16_000)
         >>> list(RobustnessEvaluation(noise="noise/dev", rooms="rir/dev", sample_rate=16_000).conditions)
         ['noise_20db', 'noise_10db', 'noise_5db', 'noise_0db', 'room']
+        >>> list(RobustnessEvaluation(suite=["white:3", "white:5"], sample_rate=16_000).conditions)
+        ['white:3', 'white:5']
     """
 
     def __init__(
         self,
         conditions: dict[str, PolicySource] | None = None,
         *,
+        suite: str | list[str] | None = None,
         noise: BankSource = None,
         rooms: BankSource = None,
         sample_rate: int,
@@ -91,7 +100,12 @@ class RobustnessEvaluation(Callback):
         super().__init__()
         if isinstance(every_n_validations, bool) or every_n_validations < 1:
             raise ValueError(f"RobustnessEvaluation: every_n_validations must be >= 1, got {every_n_validations!r}")
-        self.conditions = _resolve(conditions, noise, rooms, sample_rate)
+        self.suite = None if suite is None else _resolve_suite(suite, conditions, noise, rooms, sample_rate)
+        self.conditions = (
+            _resolve(conditions, noise, rooms, sample_rate)
+            if self.suite is None
+            else {condition.name: condition.policy for condition in self.suite.conditions if condition.severity}
+        )
         _check(self.conditions, lengths_key)
         self.sample_rate = sample_rate
         self.every_n_validations = every_n_validations
@@ -145,8 +159,8 @@ class RobustnessEvaluation(Callback):
         if not self._due:
             return
         self._check_batch(batch)
-        for name, policy in self.conditions.items():
-            corrupted = self._corrupt(batch, policy)
+        for name in self.conditions:
+            corrupted = self._corrupt(batch, name)
             with isolate_rng(), trainer.precision_plugin.val_step_context():
                 heard = _recognize(pl_module, corrupted)
             if len(heard) != len(batch[self.text_key]):
@@ -184,12 +198,19 @@ class RobustnessEvaluation(Callback):
                 keys = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
                 raise ValueError(f"RobustnessEvaluation: batch must be a dictionary with the key {key!r}, got {keys}")
 
-    def _corrupt(self, batch: Batch, policy: Transform | None) -> Batch:
+    def _corrupt(self, batch: Batch, name: str) -> Batch:
+        policy, x, ids = self.conditions[name], batch[self.waveform_key], as_ids(batch[self.id_key])
         if policy is None:
             return dict(batch)
-        draws = policy.sample(Rng.from_ids(seed=EVALUATION_SEED, epoch=0, ids=as_ids(batch[self.id_key])))
         lengths = batch[self.lengths_key] if self.lengths_key else None
-        x, lengths = policy(batch[self.waveform_key], lengths, draws, sample_rate=self.sample_rate)
+        if self.suite is not None:
+            valid = torch.full((len(x),), x.shape[-1]) if lengths is None else lengths
+            x, lengths = render_rows(
+                self.suite[name], x, valid, ids, sample_rate=self.sample_rate, seed=EVALUATION_SEED
+            )
+        else:
+            draws = policy.sample(Rng.from_ids(seed=EVALUATION_SEED, epoch=0, ids=ids))
+            x, lengths = policy(x, lengths, draws, sample_rate=self.sample_rate)
         return {**batch, self.waveform_key: x, **({self.lengths_key: lengths} if self.lengths_key else {})}
 
     def _count(self, condition: str, batch: Batch, heard: list[str], *, exact: bool) -> None:
@@ -212,6 +233,18 @@ class RobustnessEvaluation(Callback):
         gathered: list[dict[str, Tally]] = [{} for _ in range(trainer.world_size)]
         torch.distributed.all_gather_object(gathered, self._tallies)
         return {name: {key: value for rank in gathered for key, value in rank[name].items()} for name in self._tallies}
+
+
+def _resolve_suite(
+    suite: str | list[str],
+    conditions: dict[str, PolicySource] | None,
+    noise: BankSource,
+    rooms: BankSource,
+    sample_rate: int,
+) -> Suite:
+    if conditions is not None:
+        raise ValueError("RobustnessEvaluation: conditions must be None with a suite, which has its own")
+    return resolve_suite(suite, sample_rate, noise, rooms)
 
 
 def _resolve(

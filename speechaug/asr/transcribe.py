@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sized
 from typing import TYPE_CHECKING
 
 import torch
 
+from speechaug._progress import Advance, progress_bar
 from speechaug.asr.decode import Decoder
 from speechaug.asr.sound import Input, check_inputs, listen
 from speechaug.asr.windows import batch_log_probs, evaluating, windowed_log_probs
@@ -19,13 +17,7 @@ from speechaug.audio import AudioError, FloatArray
 if TYPE_CHECKING:
     from speechaug.asr.module import SpeechRecognizer
 
-SHOW_AFTER_S = 2.0
-"""Seconds of work after which a progress bar appears on a terminal."""
-
 _POOL = 4  # batches read ahead, so that utterances of similar length can share one
-
-Advance = Callable[[float], None]
-"""Takes note that so many inputs more, or such a part of one, are done."""
 
 
 def transcribe(
@@ -55,7 +47,8 @@ def transcribe(
     _check(decoder, batch_s, window_s, errors)
     rate, texts, skipped = recognizer.features.sample_rate, list[str | None](), list[str]()
     pool = _Pool(recognizer, decoder, batch_s)
-    with evaluating(recognizer), _bar(progress, len(inputs) if isinstance(inputs, Sized) else None) as advance:
+    total = len(inputs) if isinstance(inputs, Sized) else None
+    with evaluating(recognizer), progress_bar("transcribing", progress, total) as advance:
         for index, source in enumerate(inputs):
             texts.append(None)
             try:
@@ -119,29 +112,3 @@ class _Pool:
             rows.append((index, samples))
         if rows:
             yield rows
-
-
-@contextmanager
-def _bar(show: bool | None, total: int | None) -> Iterator[Advance]:
-    """Show how far the work is on stderr; ``None`` shows it on a terminal if it takes long."""
-    if show is False or (show is None and not sys.stderr.isatty()):
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    count = TextColumn("{task.completed:.0f}" + ("" if total is None else f"/{total}"))
-    columns = [TextColumn("transcribing"), BarColumn(), count, TimeElapsedColumn(), TimeRemainingColumn()]
-    bar = Progress(*columns, console=Console(stderr=True))
-    task, started = bar.add_task("", total=total), time.monotonic()
-
-    def advance(done: float) -> None:
-        bar.advance(task, done)
-        if not bar.live.is_started and (show or time.monotonic() - started > SHOW_AFTER_S):
-            bar.start()
-
-    try:
-        yield advance
-    finally:
-        if bar.live.is_started:
-            bar.stop()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speechaug import presets
 from speechaug.banks import Bank
@@ -13,6 +13,9 @@ from speechaug.policy_file import load_policy
 from speechaug.transform import Transform, from_dict
 from speechaug.waveform.noise import AddNoise
 from speechaug.waveform.room import Reverb
+
+if TYPE_CHECKING:
+    from speechaug.robustness.suite import Suite
 
 PolicySource = Transform | dict[str, Any] | str | None
 BankSource = Bank | dict[str, Any] | str | None
@@ -99,6 +102,44 @@ def resolve_conditions(
     if rooms is not None:
         conditions["room"] = Reverb(bank=rooms)
     return conditions
+
+
+def resolve_suite(
+    source: Suite | str | Sequence[str], sample_rate: int, noise: BankSource = None, rooms: BankSource = None
+) -> Suite:
+    """Return the suite for a suite, the name of a subset, or names of conditions.
+
+    Args:
+        source: ``tiny``, ``standard``, ``full`` or ``srb``; names such as ``["white:3", "babble:2"]``, clean speech is
+            put before them; or a suite, which is returned.
+        sample_rate: of the speech, in Hz.
+        noise: folder or bank instead of the suite's noise.
+        rooms: folder or bank instead of the suite's room responses.
+
+    Raises:
+        ValueError: if there is no such subset or condition, or it makes no sense at this rate.
+
+    Example:
+        >>> resolve_suite(["white:3"], 16_000).names
+        ('clean', 'white:3')
+    """
+    from speechaug.robustness.suite import Suite, load_suite
+
+    if isinstance(source, Suite):
+        return source
+    banks: dict[str, Any] = {
+        name: from_dict(bank) if isinstance(bank, Mapping) else bank
+        for name, bank in {"noise": noise, "rooms": rooms}.items()
+    }
+    if isinstance(source, str):
+        return load_suite(source, sample_rate=sample_rate, **banks)  # type: ignore[arg-type]
+    every = load_suite("full", sample_rate=sample_rate, **banks)
+    unknown = [name for name in source if name not in every.names]
+    if unknown:
+        why = f"needs more than {sample_rate} Hz" if unknown[0] in every.left_out else "is no condition"
+        raise ValueError(f"suite: must hold names such as white:3, got {unknown[0]!r}, which {why}")
+    names = ["clean", *(name for name in source if name != "clean")]
+    return dataclasses.replace(every, subset="chosen", conditions=tuple(every[name] for name in names))  # type: ignore[arg-type]
 
 
 def _with_banks(policy: Transform, noise: Bank | None, rooms: Bank | None) -> Transform:

@@ -6,27 +6,39 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
+from torch.utils.data import Dataset
 
 from speechaug._lightning import NativeDataModule
 from speechaug.augmenter import BatchAugmenter
 from speechaug.banks import Bank
 from speechaug.data.checks import check_folders, check_settings, speaker_names
-from speechaug.data.conditions import BankSource, PolicySource, resolve_bank, resolve_conditions, resolve_policy
+from speechaug.data.conditions import (
+    BankSource,
+    PolicySource,
+    resolve_bank,
+    resolve_conditions,
+    resolve_policy,
+    resolve_suite,
+)
 from speechaug.data.dataset import Recording, SpeechDataset, Transport
 from speechaug.data.findings import Finding, count_left_out, summarize
 from speechaug.data.leak import banks_of, check_banks, check_recordings
 from speechaug.data.manifest import Utterance, shorten
+from speechaug.data.rendered import RenderedDataset
 from speechaug.data.sampler import BucketSampler, ResumableLoader
 from speechaug.data.scan import OtherRates, scan
 from speechaug.data.sources import Source, describe, read_manifest, same_source
 from speechaug.data.split import hold_out_takes, only_speakers, split_speakers
 from speechaug.data.strings import Joined, plan_strings
 from speechaug.rng import CLEAN, Rng
-from speechaug.transform import Transform, plain
+from speechaug.transform import plain
+
+if TYPE_CHECKING:
+    from speechaug.robustness.suite import Suite
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
 
@@ -78,6 +90,10 @@ class SpeechDataModule(NativeDataModule):
         test_noise: folder or bank of unseen noise; adds the conditions ``noise_20db``, ``_10db``, ``_5db``, ``_0db``.
         test_rooms: folder or bank of unseen room responses; adds the condition ``room``.
         test_conditions: transforms by name (None for clean speech) instead of those.
+        test_suite: test in the conditions of the robustness suite instead: ``tiny``, ``standard``, ``full``, ``srb`` or
+            names of conditions. Each utterance is corrupted alone where it is read, as
+            :func:`speechaug.robustness.evaluate` does it, so that both tell the same; ``test_noise`` and
+            ``test_rooms`` replace the suite's own.
         test_strings: how many strings to test on; None for as many as use every recording once.
         batch_size: most utterances in a batch.
         max_batch_s: most seconds of audio in a batch, with padding and views, before augmentation: short utterances
@@ -134,6 +150,7 @@ class SpeechDataModule(NativeDataModule):
         test_noise: BankSource = None,
         test_rooms: BankSource = None,
         test_conditions: dict[str, PolicySource] | None = None,
+        test_suite: str | list[str] | None = None,
         test_strings: int | None = None,
         batch_size: int = 32,
         max_batch_s: float | None = None,
@@ -173,7 +190,15 @@ class SpeechDataModule(NativeDataModule):
         self.augmenter: BatchAugmenter | None = None
         if self.policy is not None:
             self.augmenter = BatchAugmenter(self.policy, seed=seed, sample_rate=sample_rate)
-        self.test_conditions = resolve_conditions(test_conditions, self.test_noise, self.test_rooms)
+        self.test_suite = test_suite
+        self.suite: Suite | None = None
+        if test_suite is None:
+            self.test_conditions = resolve_conditions(test_conditions, self.test_noise, self.test_rooms)
+        elif test_conditions is not None:
+            raise ValueError("SpeechDataModule: test_conditions must be None with test_suite, which has its own")
+        else:
+            self.suite = resolve_suite(test_suite, sample_rate, self.test_noise, self.test_rooms)
+            self.test_conditions = {condition.name: condition.policy for condition in self.suite.conditions}
         self.left_out: dict[str, int] = {}
         self._datasets: dict[str, SpeechDataset] = {}
         self._sampler: BucketSampler | None = None
@@ -227,7 +252,7 @@ class SpeechDataModule(NativeDataModule):
         test_banks = [self.test_noise, self.test_rooms, *self.test_conditions.values()]
         check_banks(banks_of([self.policy, self.noise, self.rooms]), banks_of(test_banks))
         self._datasets = {
-            side: SpeechDataset(found, sample_rate=self.sample_rate, transport=self.transport)
+            side: SpeechDataset(found, sample_rate=self.sample_rate, transport=self._transport(side))
             for side, found in recordings.items()
         }
         self.save_hyperparameters(self._arguments(), logger=False)
@@ -240,7 +265,7 @@ class SpeechDataModule(NativeDataModule):
             found, wrong = scan(
                 utterances,
                 sample_rate=self.sample_rate,
-                transport=self.transport,
+                transport=self._transport(side),
                 cache_bytes=room,
                 min_duration_s=self.min_duration_s,
                 max_duration_s=self.max_duration_s,
@@ -256,6 +281,10 @@ class SpeechDataModule(NativeDataModule):
         if findings:
             rank_zero_warn(summarize(findings, sum(map(len, sides.values()))))
         return recordings
+
+    def _transport(self, side: str) -> Transport:
+        """Return how a side is sent; a suite renders in floating point what was never rounded."""
+        return "float32" if side == "test" and self.suite is not None else self.transport
 
     def _split(self) -> dict[str, list[Utterance]]:
         train = self._read(self.train)
@@ -287,7 +316,10 @@ class SpeechDataModule(NativeDataModule):
         arguments = {name: getattr(self, name) for name in inspect.signature(SpeechDataModule).parameters}
         for name in ("train", "test", "val"):
             arguments[name] = None if arguments[name] is None else describe(arguments[name])
-        arguments["test_conditions"] = {name: plain(value) for name, value in self.test_conditions.items()}
+        if self.suite is None:
+            arguments["test_conditions"] = {name: plain(value) for name, value in self.test_conditions.items()}
+        else:
+            arguments["test_conditions"] = None
         return {name: str(v) if isinstance(v, Path) else plain(v) for name, v in arguments.items()}
 
     # Batches.
@@ -313,6 +345,18 @@ class SpeechDataModule(NativeDataModule):
 
     def test_dataloader(self) -> list[ResumableLoader]:
         """Return a loader for each condition of ``test_names``: the same strings, always the same ones."""
+        strings = self.test_rows()
+        return [
+            self._loader("test", lambda _: strings, dataset=self._test_dataset(condition))
+            for condition in self.test_conditions
+        ]
+
+    def test_rows(self) -> list[Joined]:
+        """Return the test strings, always the same ones; parts are places in ``test_utterances``.
+
+        Raises:
+            ValueError: if there is nothing to test on.
+        """
         utterances = self.test_utterances
         if not utterances:
             raise ValueError("SpeechDataModule: test or test_speakers must be given to test, got None")
@@ -320,7 +364,12 @@ class SpeechDataModule(NativeDataModule):
         if self.test_strings is not None:
             passes = math.ceil(self.test_strings / len(strings))
             strings = self._strings(utterances, passes=passes)[: self.test_strings]
-        return [self._loader("test", lambda _: strings) for _ in self.test_conditions]
+        return strings
+
+    def _test_dataset(self, condition: str) -> SpeechDataset | RenderedDataset:
+        """Return where the batches of a test condition come from."""
+        speech = self._dataset("test")
+        return speech if self.suite is None else RenderedDataset(speech, self.suite[condition], seed=EVALUATION_SEED)
 
     def _plan(self, epoch: int) -> list[Joined]:
         return self._strings(self.train_utterances, passes=self.passes, seed=self.seed, epoch=epoch)
@@ -338,6 +387,7 @@ class SpeechDataModule(NativeDataModule):
         shuffle: bool = False,
         persistent: bool = False,
         views: int = 1,
+        dataset: Dataset[Batch] | None = None,
     ) -> ResumableLoader:
         ranks = (self.trainer.distributed_sampler_kwargs if self.trainer else None) or {"num_replicas": 1, "rank": 0}
         seconds = None if self.max_batch_s is None else self.max_batch_s / views
@@ -352,7 +402,7 @@ class SpeechDataModule(NativeDataModule):
                 "multiprocessing_context": self.multiprocessing_context,
             }
         return ResumableLoader(
-            self._dataset(side),
+            self._dataset(side) if dataset is None else dataset,
             batch_size=None,
             sampler=sampler,
             num_workers=self.num_workers,
@@ -408,8 +458,9 @@ class SpeechDataModule(NativeDataModule):
         batches = list(self.test_dataloader()[0].sampler)  # the same for every condition
         if not 0 <= index < len(batches):
             raise ValueError(f"SpeechDataModule: index must be in [0, {len(batches) - 1}], got {index}")
-        policy = None if condition is None else self.test_conditions[condition]
-        return self._corrupt(_to_float(self._dataset("test")[batches[index]]), policy)
+        if condition is None:
+            return _to_float(self._dataset("test")[batches[index]])
+        return self._corrupt(_to_float(self._test_dataset(condition)[batches[index]]), condition)
 
     # Augmentation.
 
@@ -430,7 +481,7 @@ class SpeechDataModule(NativeDataModule):
         """Do on the device what was decided; a test batch is changed as its condition says."""
         batch = _to_float(batch)
         if self.trainer is not None and self.trainer.testing:
-            return self._corrupt(batch, list(self.test_conditions.values())[dataloader_idx])
+            return self._corrupt(batch, self.test_names[dataloader_idx])
         views = len(batch["id"]) // max(1, len(batch["lengths"]))
         if views > 1:  # repeated here, so that an utterance is transferred once
             batch["waveform"], batch["lengths"] = batch["waveform"].repeat(views, 1), batch["lengths"].repeat(views)
@@ -439,8 +490,9 @@ class SpeechDataModule(NativeDataModule):
             batch["waveform"], batch["lengths"] = self.augmenter.apply(batch["waveform"], batch["lengths"], draws)
         return batch
 
-    def _corrupt(self, batch: Batch, policy: Transform | None) -> Batch:
-        if policy is not None:
+    def _corrupt(self, batch: Batch, condition: str) -> Batch:
+        policy = self.test_conditions[condition]
+        if policy is not None and self.suite is None:  # what a suite does is done where the speech is read
             draws = policy.sample(Rng.from_ids(seed=EVALUATION_SEED, epoch=0, ids=batch["id"]))
             x, lengths = policy(batch["waveform"], batch["lengths"], draws, sample_rate=self.sample_rate)
             batch["waveform"], batch["lengths"] = x, lengths
