@@ -8,6 +8,7 @@ the place in the policy, the lower half counts the numbers drawn there.
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
@@ -237,7 +238,8 @@ class Rng:
 
     def log_uniform(self, low: float, high: float) -> Floats:
         """Draw from ``[low, high)`` so that equal ratios are equally likely; float64 of shape ``(B,)``."""
-        drawn: Floats = np.exp(self.uniform(np.log(low), np.log(high)))
+        # One by one, by the C library: the last bits of NumPy's own depend on the processor's vector units.
+        drawn = np.array([math.exp(value) for value in self.uniform(math.log(low), math.log(high))])
         return np.clip(drawn, low, high)
 
     def integers(self, high: int) -> Ints:
