@@ -9,14 +9,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from speechaug.banks import Bank
+from speechaug.compose import Compose
 from speechaug.transform import Transform, plain
+
+if TYPE_CHECKING:
+    from speechaug.robustness.catalogue import Corruption, Sounds
 
 NAME = "speechaug-C"
 VERSION = 1
 """Changes whenever a rendering changes: scores of different versions are not comparable."""
+
+LOWEST_RATE = 8_000
+"""Lowest sample rate of the suite, in Hz."""
 
 Subset = Literal["tiny", "standard", "full", "srb"]
 Folder = Bank | str | Path | None
@@ -57,6 +64,16 @@ class Condition:
         """Return 16 hexadecimal digits of all that the sound depends on beside the speech: version, policy, banks."""
         policy = None if self.policy is None else _contents(self.policy.to_dict())
         return _digest([NAME, VERSION, self.corruption, policy])
+
+    @functools.cached_property
+    def unscaled(self) -> Transform | None:
+        """Return the policy without its range policy, for those who bring the result into range themselves."""
+        scaled = isinstance(self.policy, Compose)
+        return dataclasses.replace(self.policy, range_policy="none") if scaled else self.policy  # type: ignore[type-var]
+
+
+CLEAN = Condition("clean", "clean", "clean", 0, None, {})
+"""Speech as it is."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +138,49 @@ def load_suite(
     Raises:
         ValueError: if there is no such subset, or the rate is below 8 kHz.
     """
-    raise NotImplementedError
+    if subset not in ("tiny", "standard", "full", "srb"):
+        raise ValueError(f"load_suite: subset must be tiny, standard, full or srb, got {subset!r}")
+    if not isinstance(sample_rate, int) or sample_rate < LOWEST_RATE:
+        raise ValueError(f"load_suite: sample_rate must be an integer of at least {LOWEST_RATE}, got {sample_rate!r}")
+    noise, rooms = (str(source) if isinstance(source, Path) else source for source in (noise, rooms))
+    return _suite(subset, sample_rate, noise, rooms)
+
+
+@functools.lru_cache(maxsize=8)
+def _suite(subset: Subset, sample_rate: int, noise: Bank | str | None, rooms: Bank | str | None) -> Suite:
+    """Build a suite once a process."""
+    from speechaug.robustness.catalogue import CATALOGUE, SRB, STANDARD, TINY
+    from speechaug.robustness.catalogue.sounds import sounds
+
+    wanted = {"tiny": [name.split(":")[0] for name in TINY], "standard": STANDARD, "full": CATALOGUE, "srb": SRB}
+    entries = SRB if subset == "srb" else CATALOGUE
+    made_of = sounds(sample_rate, noise, rooms)
+    found = [condition for name in wanted[subset] for condition in _conditions(entries[name], made_of)]
+    if subset == "tiny":
+        found = [condition for condition in found if condition.name in TINY]
+    usable = [condition for condition in found if condition.min_sample_rate <= sample_rate]
+    left_out = tuple(condition.name for condition in found if condition.min_sample_rate > sample_rate)
+    return Suite(NAME, VERSION, subset, sample_rate, (CLEAN, *usable), left_out)
+
+
+def _conditions(corruption: Corruption, sounds: Sounds) -> list[Condition]:
+    try:  # TEMPORARY
+        steps = corruption.steps(sounds)
+    except TypeError:
+        return []
+    return [
+        Condition(
+            name=f"{corruption.name}:{severity}",
+            corruption=corruption.name,
+            family=corruption.family,
+            severity=severity,
+            policy=Compose(step.members, range_policy="rescale"),
+            nominal=step.nominal,
+            min_sample_rate=corruption.min_sample_rate(severity),
+            held_out=corruption.held_out,
+        )
+        for severity, step in enumerate(steps, start=1)
+    ]
 
 
 def _contents(data: Any) -> Any:

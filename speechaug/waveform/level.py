@@ -98,3 +98,43 @@ class Polarity(Transform):
     def stage(self) -> tuple[Stage, float]:
         """Say the same for one pass with others."""
         return Stage.GAIN, -1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale(Transform):
+    """Scale down each example whose peak is beyond full scale, so that it just fits.
+
+    Within a policy, in front of what would clip: a codec, a converter. At its end ``range_policy="rescale"`` does it.
+
+    Args:
+        p: probability per example.
+
+    Shape:
+        ``(B, T)`` or ``(B, C, T)``, the same out.
+
+    Length: kept. Gradient: through x, the peak being a constant. Silence: stays silence.
+
+    Source: peak normalisation, of what is too loud only.
+
+    Example:
+        >>> import torch, speechaug as sa
+        >>> fit = sa.Rescale()
+        >>> draws = fit.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["loud", "soft"]))
+        >>> fit(torch.tensor([[2.0, -4.0], [0.5, -0.25]]), None, draws, sample_rate=16_000)[0]
+        tensor([[ 0.5000, -1.0000],
+                [ 0.5000, -0.2500]])
+    """
+
+    fusion = "pointwise"
+
+    def draw(self, rng: Rng) -> Values:
+        """Draw nothing: whether a row is on says all."""
+        return {}
+
+    def apply(self, x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Divide by the peak."""
+        return F.apply_stages(x, [(Stage.RESCALE, 1.0, None)]), lengths
+
+    def stage(self) -> tuple[Stage, float]:
+        """Say the same for one pass with others."""
+        return Stage.RESCALE, 1.0
