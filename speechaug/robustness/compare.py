@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from speechaug.robustness.bootstrap import Basis, Estimate
-from speechaug.robustness.evaluation import Evaluation
-from speechaug.robustness.significance import Mapsswe
+import numpy as np
+
+from speechaug.robustness import measures
+from speechaug.robustness.bootstrap import Basis, Estimate, Plan
+from speechaug.robustness.evaluation import Evaluation, check_comparable
+from speechaug.robustness.grid import Grid
+from speechaug.robustness.metrics import Array, relative_reduction
+from speechaug.robustness.records import Record, group
+from speechaug.robustness.significance import Mapsswe, holm, mapsswe
+from speechaug.robustness.tally import Rated, Tally, blocks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +65,8 @@ class Row:
 
     Args:
         name: ``white:3``, ``white``, ``noise`` or ``all``.
-        corruption: its corruption; empty for a family and for all.
-        family: its family; empty for all.
+        corruption: its corruption; empty for several.
+        family: its family; empty for several.
         severity: 0 for clean, 1 to 5; None for means over severities.
         held_out: whether it is kept out of every training preset.
         trained: arms whose training policy has the family.
@@ -130,6 +138,9 @@ class Comparison:
 def compare(arms: Mapping[str, Evaluation | Sequence[Evaluation]], *, baseline: str | None = None) -> Comparison:
     """Compare recognizers on the same test, with paired intervals over speakers and training seeds.
 
+    Blocks of utterances and training seeds are drawn again together, the same ones for all conditions and arms; the
+    n-th seeds of two arms with as many of them are a pair. Holm's correction is over the conditions of each arm.
+
     Args:
         arms: an evaluation, or one per training seed, by name.
         baseline: the arm to compare with; by default the first.
@@ -137,4 +148,158 @@ def compare(arms: Mapping[str, Evaluation | Sequence[Evaluation]], *, baseline: 
     Raises:
         ValueError: if there is no arm, or they were not run on the same data, suite, draws and normaliser.
     """
-    raise NotImplementedError
+    seeds = {name: [each] if isinstance(each, Evaluation) else list(each) for name, each in arms.items()}
+    if not seeds or not all(seeds.values()):
+        sizes = {name: len(each) for name, each in seeds.items()}
+        raise ValueError(f"compare: arms must be one evaluation or more each, got {sizes}")
+    if baseline is not None and baseline not in seeds:
+        raise ValueError(f"compare: baseline must be one of the arms {list(seeds)}, got {baseline!r}")
+    first, *others = [evaluation for each in seeds.values() for evaluation in each]
+    for other in others:
+        check_comparable(first, other)
+    return _Comparer(seeds, next(iter(seeds)) if baseline is None else baseline).comparison()
+
+
+class _Comparer:
+    """Rates of all arms in every resample, and what is made of them."""
+
+    def __init__(self, arms: dict[str, list[Evaluation]], baseline: str) -> None:
+        self.arms, self.baseline = arms, baseline
+        self.first = next(iter(arms.values()))[0]
+        self.grid = Grid(self.first.meta["conditions"])
+        self.blocks = blocks_of(self.first.records)
+        self.plan = Plan.draw(self.blocks.count, {len(each) for each in arms.values()})
+        tallies = {
+            name: Tally.of([each.records for each in seeds], self.grid.names, self.blocks)
+            for name, seeds in arms.items()
+        }
+        self.words = max(tallies[baseline].total("words")) // len(arms[baseline])
+        self.rated = {name: Rated.of(tally, self.plan) for name, tally in tallies.items()}
+        self.by_seed = {name: tally.rates_by_seed() for name, tally in tallies.items()}
+
+    def comparison(self) -> Comparison:
+        grid = self.grid
+        conditions = self._conditions()
+        clean = conditions[grid.names[grid.clean]].changes if grid.clean is not None else {}
+        corrupted = {name: rated.wer[:, grid.corrupted] for name, rated in self.rated.items() if grid.corrupted}
+        return Comparison(
+            arms=tuple(self.arms),
+            baseline=self.baseline,
+            suite=dict(self.first.meta["suite"]),
+            normaliser=dict(self.first.meta["normaliser"]),
+            basis=Basis(self.blocks.kind, self.blocks.count, max(map(len, self.arms.values()))),
+            conditions=conditions,
+            corruptions={name: self._mean(name, [name]) for name in grid.corruptions},
+            families={name: self._mean(name, members) for name, members in grid.families.items()},
+            overall=self._mean("all", grid.corruptions) if grid.corrupted else None,
+            cvar10={arm: self.plan.estimate(measures.worst_tenth(wer), least=0.0) for arm, wer in corrupted.items()},
+            worst={arm: grid.names[grid.corrupted[int(np.argmax(wer[0]))]] for arm, wer in corrupted.items()},
+            clean_cost={arm: change.difference for arm, change in clean.items()},
+            effective_robustness=self._effective_robustness(),
+        )
+
+    def _conditions(self) -> dict[str, Row]:
+        """Rows of all conditions, with Holm's correction over them."""
+        conditions = enumerate(self.grid.conditions)
+        rows = [self._row(each["name"], [[place]], each["severity"]) for place, each in conditions]
+        for arm in rows[0].changes:
+            corrected = holm([row.changes[arm].p for row in rows])
+            tests = self._mapsswe(arm)
+            for row, p, test in zip(rows, corrected, tests, strict=True):
+                row.changes[arm] = replace(row.changes[arm], p_holm=p, mapsswe=test)
+        return {row.name: row for row in rows}
+
+    def _mean(self, name: str, corruptions: Iterable[str]) -> Row:
+        return self._row(name, self.grid.groups(corruptions))
+
+    def _row(self, name: str, corruptions: Sequence[Sequence[int]], severity: int | None = None) -> Row:
+        """Average over the conditions of some corruptions, or over the one there is."""
+        places = [place for each in corruptions for place in each]
+        members = [self.grid.conditions[place] for place in places]
+        wer = {arm: rated.wer[:, places].mean(1) for arm, rated in self.rated.items()}
+        return Row(
+            name=name,
+            corruption=_shared(members, "corruption"),
+            family=_shared(members, "family"),
+            severity=severity,
+            held_out=all(member["held_out"] for member in members),
+            trained=tuple(arm for arm in self.arms if any(self._is_trained(arm, each["name"]) for each in members)),
+            scores={arm: self._score(arm, places) for arm in self.arms},
+            changes={
+                arm: self._change(wer[self.baseline], each, len(places))
+                for arm, each in wer.items()
+                if arm != self.baseline
+            },
+            errors={arm: self._error(arm, corruptions) for arm in self.arms},
+            relative_errors=self._relative_errors(corruptions),
+        )
+
+    def _score(self, arm: str, places: Sequence[int]) -> ArmScore:
+        rated = self.rated[arm]
+        if len(places) == 1:
+            wer, cer = rated.estimates["wer"][places[0]], rated.estimate("cer", places[0])
+        else:
+            wer = self.plan.estimate(rated.wer[:, places].mean(1), least=0.0)
+            cer = None if rated.cer is None else self.plan.estimate(rated.cer[:, places].mean(1), least=0.0)
+        return ArmScore(wer=wer, seeds=tuple(map(float, self.by_seed[arm][:, places].mean(1))), cer=cer)
+
+    def _change(self, before: Array, after: Array, conditions: int) -> Change:
+        difference = after - before
+        reduction = np.asarray(relative_reduction(before, after, self.words * conditions))
+        p = self.plan.p_value(difference)
+        return Change(
+            difference=self.plan.estimate(difference),
+            reduction=self.plan.estimate(reduction),
+            probability=self.plan.probability_below(difference),
+            p=p,
+            p_holm=p,
+        )
+
+    def _error(self, arm: str, corruptions: Sequence[Sequence[int]]) -> Estimate:
+        wer, baseline = self.rated[arm].wer, self.rated[self.baseline].wer
+        return self.plan.estimate(measures.corruption_error(wer, baseline, corruptions, self.words), least=0.0)
+
+    def _relative_errors(self, corruptions: Sequence[Sequence[int]]) -> dict[str, Estimate]:
+        clean, baseline = self.grid.clean, self.rated[self.baseline].wer
+        if clean is None or [clean] in corruptions:
+            return {}
+        errors = {
+            arm: measures.relative_corruption_error(rated.wer, baseline, clean, corruptions, self.words)
+            for arm, rated in self.rated.items()
+        }
+        return {arm: self.plan.estimate(each) for arm, each in errors.items()}
+
+    def _mapsswe(self, arm: str) -> list[Mapsswe | None]:
+        """Test an arm against the baseline in each condition; nothing where utterances were heard more than once."""
+        seeds = [*self.arms[arm], *self.arms[self.baseline]]
+        heard_once = len(seeds) == 2 and self.first.meta["draws"] == 1
+        if not heard_once or any(record["reference"] is None for each in seeds for record in each.records):
+            return [None] * len(self.grid.names)
+        tests = [
+            mapsswe(*([record[side] for record in mine] for side in ("reference", "hypothesis")), theirs)
+            for mine, theirs in self._heard(*seeds)
+        ]
+        return [replace(test, p_holm=p) for test, p in zip(tests, holm([test.p for test in tests]), strict=True)]
+
+    def _heard(self, mine: Evaluation, theirs: Evaluation) -> Iterator[tuple[list[Record], list[str]]]:
+        """Records of one evaluation and transcripts of another, by condition, in the same order."""
+        ours, others = (group(each.records, "condition") for each in (mine, theirs))
+        for name in self.grid.names:
+            yield ours[name], [record["hypothesis"] for record in others[name]]
+
+    def _effective_robustness(self) -> dict[str, Estimate]:
+        if len(self.arms) < 3 or self.grid.clean is None or not self.grid.corrupted:
+            return {}
+        clean = np.stack([rated.wer[:, self.grid.clean] for rated in self.rated.values()], axis=1)
+        corrupted = np.stack([rated.wer[:, self.grid.corrupted].mean(1) for rated in self.rated.values()], axis=1)
+        gains = measures.effective_robustness(clean, corrupted)
+        return {arm: self.plan.estimate(each) for arm, each in zip(self.arms, gains.T, strict=True)}
+
+    def _is_trained(self, arm: str, name: str) -> bool:
+        return any(each["name"] == name and each["trained"] for each in self.arms[arm][0].meta["conditions"])
+
+
+def _shared(members: Sequence[Mapping[str, Any]], key: str) -> str:
+    """What all conditions have in common; empty if they differ."""
+    values = {member[key] for member in members}
+    return str(values.pop()) if len(values) == 1 else ""

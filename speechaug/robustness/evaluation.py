@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechaug.robustness.records import Record
+from speechaug.robustness.records import FIELDS, Record, complete_record
 
 if TYPE_CHECKING:
     from speechaug.robustness.scores import Scores
 
 RECORDS_FILE, META_FILE = "results.jsonl", "evaluation.json"
+
+_CONDITION_KEYS = ("name", "corruption", "family", "severity", "nominal", "hash", "held_out", "trained")
 
 
 @dataclass(frozen=True)
@@ -22,38 +27,244 @@ class Evaluation:
     Args:
         name: of the recognizer, as tables call it.
         meta: plain data: ``suite`` (name, version, subset, hash, sample_rate), ``conditions`` (a list, clean first, of
-            name, corruption, family, severity, nominal, hash, held_out, trained), ``data`` (hash of ids and
-            transcripts), ``seed``, ``draws``, ``normaliser`` (name, version), ``recognizer`` (kind, fingerprint),
-            ``versions``, ``failed``. No times and no paths.
+            name, corruption, family, severity, nominal, hash, held_out, trained), ``seed``, ``draws``, ``normaliser``
+            (name, version), ``recognizer`` (kind, fingerprint), ``versions``, ``failed``. No times and no paths.
         records: one per utterance, condition and draw; see :data:`speechaug.robustness.records.FIELDS`. They are put
-            in the order of condition, draw and id.
+            in the order of condition, draw, id and speaker, however they come in.
 
     Raises:
-        ValueError: if a record lacks a field, is there twice, or is of a condition that ``meta`` does not name.
+        ValueError: if there is no record, one lacks a field, is there twice, or is of a condition that ``meta`` does
+            not name.
+
+    Example:
+        >>> row = dict(condition="clean", id="a", speaker="ann", reference="one two", hypothesis="one")
+        >>> edits = dict(substitutions=0, deletions=1, insertions=0, words=2)
+        >>> Evaluation.from_results("mine", [row | edits]).scores().clean.wer.value
+        0.5
     """
 
     name: str
     meta: dict[str, Any]
     records: list[Record]
 
+    def __post_init__(self) -> None:
+        _check_meta(self.meta)
+        place = {condition["name"]: index for index, condition in enumerate(self.meta["conditions"])}
+        _check_records(self.records, place)
+        ordered = sorted(self.records, key=lambda r: (place[r["condition"]], r["draw"], r["id"], r["speaker"]))
+        object.__setattr__(self, "records", ordered)
+
     @classmethod
     def from_results(cls, name: str, results: Iterable[Mapping[str, Any]]) -> Evaluation:
-        """Take the rows of ``recognizer.test_results``, whose conditions are names such as ``noise_10db``."""
-        raise NotImplementedError
+        """Take the rows of ``recognizer.test_results``.
+
+        Conditions are in the order they come in. Those named ``noise_10db`` are severities of the corruption
+        ``noise``, the loudest the highest; ``white:3`` is severity 3 of ``white``; ``clean`` is clean, and each other
+        name is a corruption of its own.
+
+        Args:
+            name: of the recognizer.
+            results: mappings with ``condition``, ``id``, ``speaker``, ``substitutions``, ``deletions``,
+                ``insertions`` and ``words``; with ``reference`` and ``hypothesis`` there are characters too.
+
+        Raises:
+            ValueError: as the class.
+        """
+        rows = list(results)
+        conditions = _conditions_of(dict.fromkeys(str(row["condition"]) for row in rows))
+        known = {condition["name"]: condition for condition in conditions}
+        names = "\n".join(known)
+        meta = {
+            "suite": {
+                "name": "test conditions",
+                "version": 1,
+                "subset": "",
+                "hash": hashlib.sha256(names.encode()).hexdigest()[:16],
+                "sample_rate": None,
+            },
+            "conditions": conditions,
+            "normaliser": {"name": "text", "version": "1"},
+            "draws": 1,
+            "seed": 0,
+        }
+        return cls(name, meta, [complete_record(row, known[str(row["condition"])]) for row in rows])
 
     @classmethod
     def load(cls, folder: str | Path) -> Evaluation:
-        """Read what :meth:`save` wrote."""
-        raise NotImplementedError
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: if the folder holds no evaluation.
+            ValueError: if a line is no record, or as the class.
+        """
+        folder = Path(folder)
+        whole = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+        return cls(whole.pop("name"), whole, list(_read_lines(folder / RECORDS_FILE)))
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``results.jsonl`` and ``evaluation.json`` into a folder, the same bytes for the same evaluation."""
-        raise NotImplementedError
+        """Write ``results.jsonl`` and ``evaluation.json`` into a folder, the same bytes for the same evaluation.
+
+        Returns:
+            The folder; it is made if it is missing.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = "".join(f"{_dumps(record)}\n" for record in self.records)
+        _write(folder / RECORDS_FILE, lines)
+        _write(folder / META_FILE, _dumps({"name": self.name, **self.meta}, sort_keys=True, indent=2) + "\n")
+        return folder
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions, in order."""
+        return tuple(condition["name"] for condition in self.meta["conditions"])
+
+    def only(self, conditions: Sequence[str]) -> Evaluation:
+        """Keep some conditions, in the order given.
+
+        Raises:
+            ValueError: if one of them is missing.
+        """
+        known = {condition["name"]: condition for condition in self.meta["conditions"]}
+        missing = [name for name in conditions if name not in known]
+        if missing:
+            raise ValueError(
+                f"Evaluation: {self.name!r} must hold the condition {missing[0]!r}, got {sorted(known)}"
+            )
+        records = [record for record in self.records if record["condition"] in set(conditions)]
+        return replace(self, meta={**self.meta, "conditions": [known[name] for name in conditions]}, records=records)
 
     def scores(self, baseline: Evaluation | None = None) -> Scores:
         """Compute everything that a report shows; see :class:`speechaug.robustness.scores.Scores`.
 
         Args:
             baseline: another recognizer on the same data and suite, which corruption errors are relative to.
+
+        Raises:
+            ValueError: if the baseline was run on other data, conditions or draws, or normalised otherwise.
         """
-        raise NotImplementedError
+        from speechaug.robustness.scores import score
+
+        return score(self, baseline)
+
+
+def check_comparable(first: Evaluation, other: Evaluation) -> None:
+    """Refuse to compare evaluations of different tests.
+
+    Raises:
+        ValueError: naming what differs: suite, conditions, normaliser, seed, draws, or the utterances.
+    """
+    pair = f"evaluations {first.name!r} and {other.name!r} must"
+    missing = [name for name in first.conditions if name not in other.conditions]
+    if missing:
+        held = sorted(other.conditions)
+        raise ValueError(f"compare: {other.name!r} must hold the condition {missing[0]!r}, got {held}")
+    hashes = [{c["name"]: c["hash"] for c in each.meta["conditions"]} for each in (first, other)]
+    for what, one, two in (
+        ("suite", first.meta["suite"]["hash"], other.meta["suite"]["hash"]),
+        ("conditions", *hashes),
+        ("normaliser", first.meta["normaliser"], other.meta["normaliser"]),
+        ("seed", first.meta["seed"], other.meta["seed"]),
+        ("draws", first.meta["draws"], other.meta["draws"]),
+    ):
+        if one != two:
+            raise ValueError(f"compare: {pair} have the same {what}, got {one!r} and {two!r}")
+    tested, retested = ({_place(r): r["words"] for r in each.records} for each in (first, other))
+    differing = sorted({place for place, _ in tested.items() ^ retested.items()})
+    if differing:
+        condition, name = differing[0][0], differing[0][2]
+        raise ValueError(
+            f"compare: {pair} be tested on the same utterances, those of {condition!r} differ, first in {name!r}"
+        )
+
+
+def snr_db(condition: str) -> float | None:
+    """Return the signal-to-noise ratio that a name such as ``noise_-5db`` states, else None."""
+    text = condition.removeprefix("noise_").removesuffix("db")
+    if condition != f"noise_{text}db":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _conditions_of(names: Iterable[str]) -> list[dict[str, Any]]:
+    ratios = {name: snr_db(name) for name in names}
+    rank = sorted((ratio for ratio in ratios.values() if ratio is not None), reverse=True)
+    return [_condition_of(name, ratio, rank) for name, ratio in ratios.items()]
+
+
+def _condition_of(name: str, ratio: float | None, rank: Sequence[float]) -> dict[str, Any]:
+    corruption, colon, severity = name.rpartition(":")
+    if ratio is not None:
+        corruption, number = "noise", 1 + rank.index(ratio)
+    elif colon and severity.isdecimal():
+        number = int(severity)
+    else:
+        corruption, number = name, int(name != "clean")
+    return {
+        "name": name,
+        "corruption": corruption,
+        "family": corruption,
+        "severity": number,
+        "nominal": {} if ratio is None else {"snr_db": ratio},
+        "hash": "",
+        "held_out": False,
+        "trained": False,
+    }
+
+
+def _place(record: Record) -> tuple[str, int, str, str]:
+    return record["condition"], record["draw"], record["id"], record["speaker"]
+
+
+def _check_meta(meta: Mapping[str, Any]) -> None:
+    missing = {"suite", "conditions", "normaliser", "seed", "draws"} - set(meta)
+    if missing:
+        raise ValueError(f"Evaluation: meta must hold {sorted(missing)[0]!r}, got {sorted(meta)}")
+    for condition in meta["conditions"]:
+        if missing := set(_CONDITION_KEYS) - set(condition):
+            raise ValueError(f"Evaluation: conditions must hold {sorted(missing)[0]!r}, got {condition!r}")
+    names = [condition["name"] for condition in meta["conditions"]]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Evaluation: conditions must have different names, got {names}")
+
+
+def _check_records(records: Sequence[Record], known: Mapping[str, int]) -> None:
+    if not records:
+        raise ValueError("Evaluation: records must hold at least one utterance, got none")
+    for record in records:
+        if missing := set(FIELDS) - set(record):
+            raise ValueError(f"Evaluation: records must hold {sorted(missing)[0]!r}, got {sorted(record)}")
+        if record["condition"] not in known:
+            raise ValueError(f"Evaluation: condition must be one of {sorted(known)}, got {record['condition']!r}")
+    place, count = Counter(map(_place, records)).most_common(1)[0]
+    if count > 1:
+        name, _, id, _ = place
+        raise ValueError(f"Evaluation: ids must be unique in a condition, got {id!r} {count} times in {name!r}")
+    tested = {record["condition"] for record in records}
+    if len(tested) < len(known):
+        untested = next(name for name in known if name not in tested)
+        raise ValueError(f"Evaluation: each condition must hold an utterance, got none in {untested!r}")
+
+
+def _read_lines(path: Path) -> Iterator[Record]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"Evaluation: each line must be a JSON object, got line {number} of {path}") from error
+            yield record
+
+
+def _dumps(value: Any, **settings: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, **settings)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(path)

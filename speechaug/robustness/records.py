@@ -5,7 +5,7 @@ Rows are plain dictionaries, one JSON object a line, and everything a report say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from speechaug.robustness.metrics import count_characters, count_edits
@@ -39,6 +39,9 @@ FIELDS = (
     "error",
 )
 """Keys of a record, in the order they are written."""
+
+
+_FROM_CONDITION = {"condition": "name", "corruption": "corruption", "family": "family", "severity": "severity"}
 
 
 class ConditionLike(Protocol):
@@ -120,3 +123,54 @@ def make_record(
         "realised": dict(realised or {}),
         "error": error,
     }
+
+
+def complete_record(row: Mapping[str, Any], condition: Mapping[str, Any]) -> Record:
+    """Make a record of a row of ``recognizer.test_results``, which holds the normalised texts alone, or none.
+
+    Args:
+        row: condition, id, speaker, substitutions, deletions, insertions and words; perhaps reference and hypothesis,
+            and any other field of a record.
+        condition: name, corruption, family and severity.
+
+    Raises:
+        ValueError: if the row lacks one of the first.
+    """
+    needed = ("id", "speaker", "substitutions", "deletions", "insertions", "words")
+    missing = [name for name in needed if name not in row]
+    if missing:
+        raise ValueError(f"Evaluation: results must hold {missing[0]!r}, got {sorted(row)}")
+    said, heard = row.get("reference"), row.get("hypothesis")
+    characters = None if said is None or heard is None else count_characters(said, heard)
+    record = {
+        **{name: condition[key] for name, key in _FROM_CONDITION.items()},
+        "draw": 0,
+        "group": None,
+        "duration_s": 0.0,
+        "reference": None,
+        "hypothesis": None,
+        "reference_raw": said,
+        "hypothesis_raw": heard,
+        "char_substitutions": characters and characters.substitutions,
+        "char_deletions": characters and characters.deletions,
+        "char_insertions": characters and characters.insertions,
+        "characters": characters and characters.words,
+        "realised": {},
+        "error": None,
+        **row,
+    }
+    return {name: record[name] for name in FIELDS}
+
+
+def group(records: Iterable[Record], field: str) -> dict[Any, list[Record]]:
+    """Part records by a field, in the order its values come, leaving out those that do not state it.
+
+    Example:
+        >>> group([{"id": "a", "group": "x"}, {"id": "b", "group": None}], "group")
+        {'x': [{'id': 'a', 'group': 'x'}]}
+    """
+    parts: dict[Any, list[Record]] = {}
+    for record in records:
+        if record[field] not in (None, ""):
+            parts.setdefault(record[field], []).append(record)
+    return parts
