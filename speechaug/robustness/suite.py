@@ -43,6 +43,7 @@ class Condition:
         nominal: what is set, by the names under which :func:`speechaug.robustness.render.render` measures it back.
         min_sample_rate: lowest sample rate at which it makes sense, in Hz.
         held_out: whether it is of the family kept out of every training preset.
+        known_hash: the hash of a condition that was read from disk, without its policy.
 
     Example:
         >>> condition = Condition("clean", "clean", "clean", 0, None, {})
@@ -58,10 +59,13 @@ class Condition:
     nominal: Mapping[str, float]
     min_sample_rate: int = 8_000
     held_out: bool = False
+    known_hash: str = field(default="", repr=False)
 
     @functools.cached_property
     def hash(self) -> str:
         """Return 16 hexadecimal digits of all that the sound depends on beside the speech: version, policy, banks."""
+        if self.known_hash:
+            return self.known_hash
         policy = None if self.policy is None else _contents(self.policy.to_dict())
         return _digest([NAME, VERSION, self.corruption, policy])
 
