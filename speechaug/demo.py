@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from speechaug.data import SpeechDataModule
-from speechaug.recipe import FIXTURES, Run, clear, examples, fit_and_test
+from speechaug.recipe import FIXTURES, Run, clear, fit_and_test, sounds
 from speechaug.robustness import print_table, write_report
 
 
@@ -41,17 +41,17 @@ def demo(*, steps: int = 900, seed: int = 0, output: str = "runs/demo") -> dict[
             output=Path(output) / (policy or "none"),
             name=name,
         )
-    results = {name: run.results for name, run in runs.items()}
-    print_table(results)
+    evaluations = [run.evaluation for run in runs.values()]
+    print_table(*evaluations)
     augmented = runs["small_sample"]
     minutes = {f"minutes, {name}": f"{run.minutes:.1f}" for name, run in runs.items()}
     details = {key: value for key, value in augmented.details.items() if key != "minutes"} | minutes
     page = write_report(
         Path(output) / "report.html",
-        results,
+        *evaluations,
         title="The same recognizer, without and with augmentation",
         policies=[policy.to_dict() for policy in augmented.policies],
-        examples=examples(list(runs.values()), data),
+        sounds=sounds(data),
         details=details,
     )
     print(f"Wrote {page}: open it in a browser to see and hear")

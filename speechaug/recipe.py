@@ -24,8 +24,8 @@ from speechaug.data import SpeechDataModule
 from speechaug.data.leak import banks_of
 from speechaug.data.manifest import Utterance, shorten
 from speechaug.policy_file import save_policy
-from speechaug.robustness import print_table, write_report
-from speechaug.robustness.summary import label
+from speechaug.robustness import Evaluation, print_table, write_report
+from speechaug.robustness.view import Sounds
 from speechaug.transform import Transform
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -64,6 +64,11 @@ class Run:
     policies: list[Transform]
     minutes: float
     details: dict[str, object]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The test, to score and to report."""
+        return Evaluation.from_results(self.name, self.results)
 
 
 def train(
@@ -118,13 +123,13 @@ def train(
         name=name,
         config=config,
     )
-    print_table({name: run.results})
+    print_table(run.evaluation)
     page = write_report(
         Path(output) / "report.html",
-        {name: run.results},
+        run.evaluation,
         title="What the recognizer gets wrong",
         policies=[policy.to_dict() for policy in run.policies],
-        examples=examples([run], data),
+        sounds=sounds(data),
         details=run.details,
     )
     print(f"Wrote {page}")
@@ -176,29 +181,21 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def examples(runs: Sequence[Run], data: SpeechDataModule, count: int = 3) -> list[dict[str, Any]]:
-    """Choose test utterances to listen to: unaltered, in noisy conditions, and what each run heard."""
-    heard = {run.name: {(r["condition"], r["id"]): r["hypothesis"] for r in run.results} for run in runs}
-    noisy = [condition for condition, policy in data.test_conditions.items() if policy is not None]
-    before = data.test_batch(None)
-    chosen = []
-    for number, condition in enumerate(list(dict.fromkeys([*noisy[1:2], *noisy[-2:]]))[:count]):
-        after = data.test_batch(condition)
-        row = (len(before["id"]) // 2 + number) % len(before["id"])  # another utterance for each
-        chosen.append(
-            {
-                "title": label(condition),
-                "reference": after["text"][row],
-                "before": _sound(before, row, data.sample_rate),
-                "after": _sound(after, row, data.sample_rate),
-                "hypotheses": {name: texts[condition, after["id"][row]] for name, texts in heard.items()},
-            }
-        )
-    return chosen
+def sounds(data: SpeechDataModule) -> Sounds:
+    """Give test utterances before and after a condition, just as they are tested."""
+    batches = list(data.test_dataloader()[0].sampler)
+    places = {row.id: (index, place) for index, rows in enumerate(batches) for place, row in enumerate(rows)}
+
+    def before_and_after(condition: str, utterance: str) -> tuple[Any, Any, int]:
+        index, row = places[utterance]
+        before, after = (_sound(data.test_batch(name, index), row) for name in (None, condition))
+        return before, after, data.sample_rate
+
+    return before_and_after
 
 
-def _sound(batch: dict[str, Any], row: int, sample_rate: int) -> tuple[Any, int]:
-    return batch["waveform"][row, : int(batch["lengths"][row])].numpy(), sample_rate
+def _sound(batch: dict[str, Any], row: int) -> Any:
+    return batch["waveform"][row, : int(batch["lengths"][row])].numpy()
 
 
 def _build(data: SpeechDataModule, model: dict[str, Any]) -> SpeechRecognizer:

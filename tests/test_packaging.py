@@ -109,7 +109,7 @@ def test_wheel_holds_every_source_file(wheel: Path):
     assert "speechaug/py.typed" in inside
     assert "speechaug/callbacks/augment.py" in inside
     assert any(name.endswith(".flac") for name in inside)
-    assert "speechaug/robustness/report.html.jinja" in inside
+    assert "speechaug/robustness/page/report.html.jinja" in inside
 
 
 def test_wheel_metadata(wheel: Path):

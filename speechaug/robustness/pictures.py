@@ -1,127 +1,27 @@
-"""Plot, spectrograms and sound as text that fits into a page: inline SVG and data URIs, nothing to load."""
+"""Spectrograms and sound as data URIs for a page that loads nothing, and as figures."""
 
 from __future__ import annotations
 
 import base64
 import io
-import re
+import struct
+import zlib
 from collections.abc import Sequence
 from textwrap import shorten, wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from speechaug.robustness.summary import CLEAN, NOISY_MEAN, Row, Summary, snr_db
-
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-RUN_COLOURS = 4
 WINDOW_S = 0.032
 MAX_COLUMNS = 480
 RANGE_DB = 70.0
-FONT = "DejaVu Sans"  # ships with matplotlib, which measures text with it; the page shows its own
-
-# Colours the page replaces by its own variables, so that one plot serves its light and its dark dress.
-_TEXT, _LINE = "#010101", "#020202"
-_RUN = tuple(f"#0{place}0303" for place in range(RUN_COLOURS))
-_VARIABLES = {_TEXT: "var(--soft)", _LINE: "var(--line)"} | {c: f"var(--run-{i})" for i, c in enumerate(_RUN)}
-_MARKERS = "osD^"
+PICTURE_ROWS, PICTURE_COLOURS = 128, 32  # on the page a spectrogram is about as high as this, and more colours are not seen
 _NOTHING = "#e4e4e4"  # where there is no sound, which is not the same as silence
-
-
-def wer_plot(summary: Summary) -> str:
-    """Draw word error rate over signal-to-noise ratio as SVG, a line and a band of intervals per run.
-
-    Clean speech stands left of the noisy conditions; conditions without a ratio, such as rooms, stand to their right.
-    """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    style: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "speechaug"}
-    style |= {"font.size": 12.5, "font.family": FONT}
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(5.4, 3.6), layout="constrained")
-        axes = figure.add_subplot()
-        for place, run in enumerate(summary.runs):
-            _draw_run(axes, summary, run, place)
-        _dress(axes, summary)
-        page = io.StringIO()
-        figure.savefig(page, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(page.getvalue())
-
-
-def _places(summary: Summary) -> list[tuple[float, Row]]:
-    """Where each condition stands: ratios by their dB, quieter noise to the left; others beside them."""
-    rows = [row for row in summary.rows if row.condition != NOISY_MEAN]
-    ratios = {row.condition: ratio for row in rows if (ratio := snr_db(row.condition)) is not None}
-    high, low = max(ratios.values(), default=0.0), min(ratios.values(), default=0.0)
-    step = max(5.0, (high - low) / 4)
-    places: list[tuple[float, Row]] = []
-    right = -low if ratios else 0.0
-    for row in rows:
-        if row.condition in ratios:
-            places.append((-ratios[row.condition], row))
-        elif row.condition == CLEAN:
-            places.append((-high - step, row))
-        else:
-            right += step
-            places.append((right, row))
-    return sorted(places, key=lambda item: item[0])
-
-
-def _draw_run(axes: Axes, summary: Summary, run: str, place: int) -> None:
-    colour, marker = _RUN[place % RUN_COLOURS], _MARKERS[place % len(_MARKERS)]
-    points = [(x, row.condition, row.scores[run]) for x, row in _places(summary)]
-    nudge = (place - (len(summary.runs) - 1) / 2) * 0.7
-    for curve in (True, False):
-        part = [(x, score) for x, name, score in points if (snr_db(name) is not None) is curve]
-        if not part:
-            continue
-        x = np.array([x for x, _ in part]) + (0.0 if curve else nudge)
-        wer, low, high = (
-            100 * np.array(values)
-            for values in zip(*((s.wer, s.interval.low, s.interval.high) for _, s in part), strict=True)
-        )
-        if summary.has_intervals and curve:
-            axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
-        elif summary.has_intervals:
-            axes.vlines(x, low, high, color=colour, alpha=0.4, linewidth=4)
-        axes.plot(x, wer, marker if not curve else f"{marker}-", color=colour, linewidth=2.4, markersize=7)
-    axes.plot([], [], f"{marker}-", color=colour, linewidth=2.4, markersize=7, label=run)
-
-
-def _dress(axes: Axes, summary: Summary) -> None:
-    places = _places(summary)
-    axes.set_xticks([x for x, _ in places], [_tick(row) for _, row in places])
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("words wrong, %", color=_TEXT)
-    axes.grid(axis="y", color=_LINE, linewidth=1)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=_TEXT, length=0, pad=6)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.legend(frameon=False, labelcolor=_TEXT, loc="best", handlelength=1.8)
-
-
-def _tick(row: Row) -> str:
-    ratio = snr_db(row.condition)
-    return row.label if ratio is None else f"{ratio:g} dB"
-
-
-def _inline(svg: str) -> str:
-    """Keep the ``<svg>`` element only, let the page size and colour it and choose the font."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = svg.replace(f"'{FONT}'", "system-ui, sans-serif")
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return svg
 
 
 def spectrogram_uris(before: tuple[ArrayLike, int], after: tuple[ArrayLike, int]) -> tuple[str, str]:
@@ -230,23 +130,35 @@ def _two_panels(
 
 
 def _png_uri(power_db: NDArray[np.float64], top_db: float) -> str:
-    from matplotlib.image import imsave
+    rows = min(PICTURE_ROWS, len(power_db) - 1)
+    edges = np.linspace(0, len(power_db) - 1, rows + 1).round().astype(np.int64)
+    thin = np.maximum.reduceat(power_db, edges[:-1], axis=0)[::-1]  # the loudest of the bins that share a row
+    levels = np.clip((thin - top_db) / RANGE_DB + 1, 0, 1)
+    return _uri("image/png", _png(np.round(levels * (PICTURE_COLOURS - 1)).astype(np.uint8)))
 
-    levels = np.clip((power_db - top_db) / RANGE_DB + 1, 0, 1)
-    page = io.BytesIO()
-    # 48 colours look the same and halve the file
-    imsave(page, np.round(levels * 47) / 47, vmin=0, vmax=1, cmap="magma", origin="lower", format="png")
-    return _uri("image/png", page.getvalue())
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    """Write numbers of colours ``(rows, columns)`` as a PNG with a palette, the smallest that shows them."""
+    from matplotlib import colormaps
+
+    palette = np.round(255 * colormaps["magma"](np.linspace(0, 1, PICTURE_COLOURS))[:, :3]).astype(np.uint8)
+    header = struct.pack(">IIBBBBB", picture.shape[1], picture.shape[0], 8, 3, 0, 0, 0)
+    lines = b"".join(b"\0" + row.tobytes() for row in picture)
+    parts = {b"IHDR": header, b"PLTE": palette.tobytes(), b"IDAT": zlib.compress(lines, 9), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts.items()
+    )
 
 
 def audio_uri(samples: ArrayLike, rate: int) -> str:
-    """Write samples ``(T,)`` or ``(C, T)`` as a 16-bit WAV data URI; what exceeds full scale is clipped."""
+    """Write samples ``(T,)`` or ``(C, T)`` as a FLAC data URI of 16 bits; what exceeds full scale is clipped."""
     import soundfile
 
     page = io.BytesIO()
     channels = np.clip(np.atleast_2d(np.asarray(samples, dtype=np.float32)), -1.0, 1.0)
-    soundfile.write(page, channels.T, rate, format="WAV", subtype="PCM_16")
-    return _uri("audio/wav", page.getvalue())
+    soundfile.write(page, channels.T, rate, format="FLAC", subtype="PCM_16")
+    return _uri("audio/flac", page.getvalue())
 
 
 def _uri(kind: str, data: bytes) -> str:

@@ -1,78 +1,88 @@
-"""A robustness test for people: a table in the terminal and one page that holds everything."""
+"""A robustness test for people: one page that holds everything, and the same numbers for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechaug.robustness.metrics import LEVEL, Interval
-from speechaug.robustness.pictures import RUN_COLOURS, audio_uri, seconds, spectrogram_uris, wer_plot
-from speechaug.robustness.summary import CLEAN, NOISY_MEAN, ROOM, Change, Row, Runs, Summary, snr_db, summarise
+from speechaug.robustness import colours
+from speechaug.robustness.evaluation import META_FILE, RECORDS_FILE, Evaluation
+from speechaug.robustness.policy_words import describe
+from speechaug.robustness.tables import write_table
+from speechaug.robustness.terminal import print_results
+from speechaug.robustness.view import Results, Sounds, gather, page_of
+from speechaug.robustness.words import NO_SPEAKERS, clean_row, headline, marks, number, p_value, signed, span
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
-    from rich.console import Console
 
-MINUS = "−"
-UNITS = {"db": "dB", "hz": "Hz", "ms": "ms", "s": "s", "semitones": "semitones", "frames": "frames", "bins": "bins"}
-_MEMBERS = {"Compose": "all of these, in order", "OneOf": "one of these", "SomeOf": "some of these"}
-_NOT_SAID = ("p", "bank", "members", "range_policy", "max_growth", "fuse")
+EXAMPLES = 6
 
 
 def write_report(
     path: str | Path,
-    runs: Runs,
-    *,
+    *evaluations: Evaluation,
+    baseline: str | Evaluation | None = None,
+    sounds: Sounds | None = None,
+    examples: int = EXAMPLES,
     title: str = "Robustness report",
-    conditions: Sequence[str] | None = None,
-    examples: Sequence[Mapping[str, Any]] = (),
     policies: Sequence[Mapping[str, Any]] = (),
     details: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write one self-contained HTML page: headline, table, plot, sounds, policy and details.
+    """Write one self-contained HTML page: figures, heat maps, curves, comparison, sounds and details.
 
     The page loads nothing, works offline, in light and dark, on a phone, and may be sent by mail.
 
     Args:
         path: where to write; missing folders are made.
-        runs: results of one or more runs, as in :func:`speechaug.robustness.summarise`; the first is compared with.
+        evaluations: one or more; those of one name are training seeds of one recognizer.
+        baseline: what the others are compared with: a name among them or another evaluation; by default the first.
+        sounds: gives, for a condition and an utterance, clean samples, corrupted samples (``(T,)`` or ``(C, T)``) and
+            their rate in Hz; None for a page without sounds.
+        examples: how many utterances can be listened to: those with the most errors.
         title: heading of the page.
-        conditions: conditions in the order of the rows; by default that of the first run.
-        examples: what to listen to: mappings with ``title`` (a condition's name is put into words), ``reference``,
-            ``before`` and ``after`` (each a pair of samples ``(T,)`` or ``(C, T)`` and a rate in Hz) and
-            ``hypotheses`` (text by run).
         policies: ``policy.to_dict()`` of what was applied in training, in order.
-        details: facts of the runs by name, such as versions, seed, steps and minutes.
+        details: more facts by name, such as steps and minutes.
 
     Returns:
         The path written.
 
     Raises:
-        ValueError: as :func:`speechaug.robustness.summarise`.
+        ValueError: as :func:`speechaug.robustness.compare`.
     """
-    import jinja2
+    results = gather(evaluations, baseline)
+    return write_page(path, results, sounds, examples, title=title, policies=policies, details=details)
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("speechaug.robustness", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(span=_span, gain=_gain, breakable=_breakable)
-    summary = summarise(runs, conditions)
+
+def write_page(
+    path: str | Path,
+    results: Results,
+    sounds: Sounds | None = None,
+    examples: int = EXAMPLES,
+    *,
+    title: str = "Robustness report",
+    policies: Sequence[Mapping[str, Any]] = (),
+    details: Mapping[str, object] | None = None,
+) -> Path:
+    """Write the page of results that are there already; see :func:`write_report`."""
+    environment = _environment()
+    shown = page_of(results, sounds, examples)
+    shown["facts"] |= {name: str(value) for name, value in (details or {}).items()}
     page = environment.get_template("report.html.jinja").render(
         title=title,
-        headline=headline(summary),
-        summary=summary,
-        basis=basis(summary),
-        top=max(score.interval.high for row in summary.rows for score in row.scores.values()) or 1.0,
-        colours=RUN_COLOURS,
-        plot=wer_plot(summary),
-        examples=[_example(example, summary) for example in examples],
+        headline=headline(results.comparison),
+        under=_under(results),
+        no_speakers=NO_SPEAKERS,
+        used_marks=_used_marks(results),
+        recompute=_recompute(results),
+        clean=clean_row(results.comparison),
         policies=[{"lines": list(describe(policy)), "yaml": _yaml(policy)} for policy in policies],
-        details=details or {},
+        style=environment.get_template("style.css").render() + "\n" + colours.style(),
+        script=environment.get_template("script.js").render(),
+        **shown,
     )
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,96 +90,48 @@ def write_report(
     return target
 
 
-def print_table(runs: Runs, *, conditions: Sequence[str] | None = None, console: Console | None = None) -> Summary:
-    """Print word error rates with intervals to the terminal and return the summary they come from."""
-    from rich import box
-    from rich.console import Console as RichConsole
-    from rich.markup import escape
-    from rich.table import Table
+def _environment() -> Environment:
+    import jinja2
 
-    summary = summarise(runs, conditions)
-    caption = f"In brackets {basis(summary)}" if summary.has_intervals else basis(summary).capitalize()
-    table = Table(title="Words wrong, %", title_justify="left", caption=caption, box=box.SIMPLE_HEAD)
-    table.add_column("condition", no_wrap=True)
-    for place, run in enumerate(summary.runs):
-        table.add_column(escape(run), justify="right")
-        if place:
-            table.add_column("fewer errors", justify="right")
-    for row in summary.rows:
-        cells = [escape(row.label)]
-        for run in summary.runs:
-            score = row.scores[run]
-            spread = f" [dim]({_span(score.interval, joint='–')})[/]" if summary.has_intervals else ""
-            cells.append(f"[bold]{100 * score.wer:.1f}[/]{spread}")
-            if run in row.changes:
-                cells.append(_rich_change(row.changes[run], summary.has_intervals))
-        table.add_row(*cells, end_section=row is summary.rows[-2] if len(summary.rows) > 1 else False)
-    (console or RichConsole()).print(table)
-    return summary
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("speechaug.robustness", "page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        span=lambda interval, digits=1, joint=" to ", scale=100: span(interval, digits, joint, scale),
+        breakable=_breakable,
+        number=number,
+        signed=signed,
+        p_value=p_value,
+        grouped=lambda count: f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
+    )
+    return environment
 
 
-def _rich_change(change: Change, has_intervals: bool) -> str:
-    colour = "green" if change.reduction > 0 else "red"
-    style = f"bold {colour}" if change.clear else "default"
-    spread = f" [dim]({_span(change.interval, 0)})[/]" if has_intervals else ""
-    return f"[{style}]{_gain(change.reduction)}[/]{spread}"
+def _under(results: Results) -> str:
+    """What was tested, in one line."""
+    comparison = results.comparison
+    first = next(iter(results.scores.values()))
+    suite = " ".join(str(comparison.suite[key]) for key in ("name", "version", "subset") if comparison.suite.get(key))
+    basis = comparison.basis
+    speakers = f" by {basis.blocks} speakers" if basis.generalises_over_speakers else ""
+    said = f"{first.utterances} utterances{speakers} in {len(first.conditions)} conditions"
+    return f"{said}; suite {suite}." if suite else f"{said}."
 
 
-def headline(summary: Summary) -> str:
-    """Say the outcome in one sentence."""
-    last = summary.runs[-1]
-    parts = [_altered(summary), (summary.row(CLEAN), "on clean speech")]
-    known = [(row, where) for row, where in parts if row is not None]
-    if len(summary.runs) == 1:
-        said = " and ".join(f"{percent(row.scores[last].wer)} {where}" for row, where in known)
-        return f"Words wrong with {last}: {said}."
-    said = " and ".join(_outcome(row, where, summary) for row, where in known)
-    base = "no augmentation" if summary.runs[0] == "none" else summary.runs[0]
-    return f"Compared with {base}, {last} makes {said}."
+def _used_marks(results: Results) -> list[tuple[str, str]]:
+    rows = results.comparison.conditions.values()
+    trained = sorted({arm for row in rows for arm in row.trained})
+    return marks(any(row.held_out for row in rows), trained if results.several else bool(trained))
 
 
-def _altered(summary: Summary) -> tuple[Row | None, str]:
-    """Return the row that stands for all conditions but clean, and what to call them."""
-    rows = [row for row in summary.rows if row.condition not in (CLEAN, NOISY_MEAN)]
-    if len(rows) < 2:
-        return (rows[0], f"in {rows[0].label}") if rows else (None, "")
-    kinds = {"noise" if snr_db(row.condition) is not None else row.condition for row in rows}
-    where = {frozenset({"noise"}): "in noise", frozenset({"noise", ROOM}): "in noise and rooms"}
-    return summary.row(NOISY_MEAN), where.get(frozenset(kinds), f"in {len(rows)} altered conditions")
-
-
-def _outcome(row: Row, where: str, summary: Summary) -> str:
-    before, after = (row.scores[run].wer for run in (summary.runs[0], summary.runs[-1]))
-    change = row.changes[summary.runs[-1]]
-    numbers = f"{percent(before)} → {percent(after)} of the words"
-    if not change.clear:
-        return f"about as many errors {where} ({numbers}; the difference may be chance)"
-    kind = "fewer" if change.reduction > 0 else "more"
-    return f"{100 * abs(change.reduction):.0f}\N{NO-BREAK SPACE}% {kind} errors {where} ({numbers})"
-
-
-def basis(summary: Summary) -> str:
-    """Say what the intervals rest on, or that there are none."""
-    if not summary.has_intervals:
-        return "too few utterances for an interval"
-    level = f"{100 * LEVEL:.0f}\N{NO-BREAK SPACE}% intervals"
-    if summary.blocks == "speakers":
-        return f"{level}, drawing again from {summary.block_count} speakers"
-    return f"{level}, drawing again from {summary.block_count} groups of utterances, for these speakers only"
-
-
-def percent(value: float) -> str:
-    """Format a rate: 0.2345 is ``23.4 %`` with a space that does not break."""
-    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
-
-
-def _span(interval: Interval, digits: int = 1, joint: str = " to ") -> str:
-    low, high = (f"{100 * value:.{digits}f}".replace("-", MINUS) for value in (interval.low, interval.high))
-    return f"{low}{joint}{high}"
-
-
-def _gain(value: float) -> str:
-    return f"{100 * value:.0f}\N{NO-BREAK SPACE}%".replace("-", MINUS)
+def _recompute(results: Results) -> str:
+    kept = f"every utterance is in {RECORDS_FILE}, what was tested in {META_FILE}"
+    how = "speechaug.robustness.Evaluation.load(folder).scores() computes every number of this page again"
+    return f"Of each evaluation {kept}; {how}. The resamples of the intervals are fixed, so the numbers come out the same."
 
 
 def _breakable(name: str) -> Markup:
@@ -179,60 +141,83 @@ def _breakable(name: str) -> Markup:
     return Markup(str(escape(name)).replace("_", "_<wbr>"))
 
 
-def _example(example: Mapping[str, Any], summary: Summary) -> dict[str, Any]:
-    before, after = example["before"], example["after"]
-    longest = max(seconds(before), seconds(after)) or 1.0
-    pictures = spectrogram_uris(before, after)
-    sides = [
-        {
-            "name": name,
-            "picture": picture,
-            "audio": audio_uri(*recording),
-            "seconds": seconds(recording),
-            "width": 100 * seconds(recording) / longest,
-            "khz": recording[1] / 2_000,
-        }
-        for name, picture, recording in zip(("before", "after"), pictures, (before, after), strict=True)
-    ]
-    row = summary.row(example["title"])
-    texts = {"title": row.label if row else example["title"], "reference": example["reference"]}
-    return {**texts, "hypotheses": example["hypotheses"], "sides": sides}
-
-
-def describe(policy: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, str]]:
-    """Put a policy, as ``to_dict()`` gives it, into words: pairs of depth and line.
-
-    Example:
-        >>> noise = {"class_path": "speechaug.AddNoise", "init_args": {"snr_db": [0.0, 20.0], "p": 0.8}}
-        >>> list(describe(noise))
-        [(0, 'AddNoise on 80\\xa0% of the utterances: snr 0 to 20 dB')]
-    """
-    arguments = policy.get("init_args", {})
-    name = str(policy["class_path"]).rpartition(".")[2]
-    chance = arguments.get("p", 1.0)
-    share = "" if chance == 1.0 else f" on {100 * chance:g}\N{NO-BREAK SPACE}% of the utterances"
-    given = {key: value for key, value in arguments.items() if key not in _NOT_SAID and value not in (None, [], ())}
-    said = [_argument(key, value) for key, value in given.items()]
-    said = [_MEMBERS[name], *said] if name in _MEMBERS else said
-    yield depth, f"{name}{share}" + (f": {', '.join(said)}" if said else "")
-    for member in arguments.get("members", ()):
-        yield from describe(member, depth + 1)
-
-
-def _argument(name: str, value: object) -> str:
-    stem, _, suffix = name.rpartition("_")
-    unit = UNITS.get(suffix, "") if stem else ""
-    ends = dict.fromkeys(value if isinstance(value, (list, tuple)) else [value])  # a range of one value says it once
-    shown = " to ".join(_number(end) for end in ends)
-    return f"{(stem if unit else name).replace('_', ' ')} {shown} {unit}".rstrip()
-
-
-def _number(value: object) -> str:
-    return f"{value:g}".replace("-", MINUS) if isinstance(value, (int, float)) else str(value)
-
-
 def _yaml(policy: Mapping[str, Any]) -> str:
     import yaml
 
     text: str = yaml.safe_dump(dict(policy), sort_keys=False, allow_unicode=True)
     return text
+
+
+
+def report(
+    runs: list[str],
+    *,
+    baseline: str | None = None,
+    output: str = "report.html",
+    data: str | None = None,
+    noise: str | None = None,
+    rooms: str | None = None,
+    examples: int = EXAMPLES,
+    title: str = "Robustness report",
+) -> Path:
+    """Show finished evaluations: a table here, and a page, JSON, CSV and Markdown in files beside each other.
+
+    Args:
+        runs: folders of evaluations, or of trainings; evaluations of one name are training seeds of one recognizer.
+        baseline: name of what the others are compared with, or a folder; by default the first.
+        output: page to write; the other files have its name and another ending.
+        data: what was evaluated, to make the worst utterances audible; None for a page without sounds.
+        noise: folder of noise that was used instead of the suite's own.
+        rooms: folder of room responses that was used instead of the suite's own.
+        examples: how many utterances can be listened to.
+        title: heading of the page.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: if there is no run, the runs cannot be compared, or the sounds are not those that were tested.
+        FileNotFoundError: if a folder holds no evaluation.
+    """
+    if not runs:
+        raise ValueError("report: runs must name at least one folder, got none")
+    evaluations = [load_run(run) for run in runs]
+    base = load_run(baseline) if baseline and Path(baseline).is_dir() else baseline
+    results = gather(evaluations, base)
+    sounds = suite_sounds(results, data, noise, rooms) if data else None
+    print_results(results)
+    page = write_page(output, results, sounds, examples, title=title)
+    numbers = results.comparison if results.several else next(iter(results.scores.values()))
+    tables = [write_table(page.with_suffix(ending), numbers) for ending in (".json", ".csv", ".md")]
+    print(f"Wrote {', '.join(map(str, [page, *tables]))}")
+    return page
+
+
+def load_run(folder: str | Path) -> Evaluation:
+    """Read an evaluation, or the results of a training, which has the name of its folder."""
+    folder = Path(folder)
+    if (folder / META_FILE).exists() or not (folder / RECORDS_FILE).exists():
+        return Evaluation.load(folder)
+    lines = (folder / RECORDS_FILE).read_text(encoding="utf-8").splitlines()
+    return Evaluation.from_results(folder.resolve().name, map(json.loads, lines))
+
+
+def suite_sounds(results: Results, data: str, noise: str | None, rooms: str | None) -> Sounds:
+    """Render what was heard again, from the data and the suite that the evaluation names."""
+    from speechaug.robustness.render import render
+    from speechaug.robustness.spoken import read_spoken
+    from speechaug.robustness.suite import load_suite
+
+    said, seed = results.comparison.suite, results.arms[results.comparison.baseline][0].meta["seed"]
+    rate = int(str(said["sample_rate"]))
+    suite = load_suite(said["subset"], sample_rate=rate, noise=noise, rooms=rooms)  # type: ignore[arg-type]
+    spoken = read_spoken(data, rate)
+    places = {row.id: place for place, row in enumerate(spoken.rows)}
+
+    def before_and_after(condition: str, utterance: str) -> tuple[Any, Any, int]:
+        if utterance not in places:
+            raise ValueError(f"report: data must hold the utterance {utterance!r} that was evaluated, got {data!r}")
+        before = spoken.samples(places[utterance])
+        return before, render(suite[condition], before, rate, id=utterance, seed=seed).samples, rate
+
+    return before_and_after

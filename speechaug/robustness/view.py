@@ -1,0 +1,479 @@
+"""What the report shows, gathered from scores and put into words; every number comes from a score or a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from speechaug.robustness import colours
+from speechaug.robustness.bootstrap import Estimate
+from speechaug.robustness.compare import ArmScore, Change, Comparison, Row, compare
+from speechaug.robustness.curves import Curve, curve_plot, legend_mark
+from speechaug.robustness.differences import align, worst_records
+from speechaug.robustness.evaluation import Evaluation
+from speechaug.robustness.metrics import EditCounts
+from speechaug.robustness.pictures import audio_uri, seconds, spectrogram_uris
+from speechaug.robustness.records import Record
+from speechaug.robustness.scores import Scores
+from speechaug.robustness.words import (
+    basis_text,
+    best_arm,
+    clean_row,
+    condition_facts,
+    condition_label,
+    marks,
+    p_value,
+    percent,
+    quantities,
+    row_label,
+    signed,
+    span,
+    with_span,
+    words_of,
+)
+
+Sounds = Callable[[str, str], tuple[ArrayLike, ArrayLike, int]]
+Facts = list[tuple[str, str]]
+
+TOPS = (0.1, 0.2, 0.5, 1.0)
+"""Ends of scales; the smallest that holds every rate is used, and what is above 100 % is drawn there."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a report is made from.
+
+    Args:
+        arms: evaluations by name, one for each training seed.
+        comparison: of all arms.
+        scores: of the first training seed of each arm.
+    """
+
+    arms: dict[str, list[Evaluation]]
+    comparison: Comparison
+    scores: dict[str, Scores]
+
+    @property
+    def several(self) -> bool:
+        """Whether there is anything to compare."""
+        return len(self.arms) > 1
+
+    @property
+    def graded(self) -> bool:
+        """Whether corruptions come in severities."""
+        rows = self.comparison.conditions.values()
+        return any(row.severity is not None and row.name == f"{row.corruption}:{row.severity}" for row in rows)
+
+    def place(self, arm: str) -> int:
+        """Place of an arm among colours."""
+        return self.comparison.arms.index(arm) % colours.RUNS
+
+
+def gather(evaluations: Sequence[Evaluation], baseline: str | Evaluation | None = None) -> Results:
+    """Score and compare evaluations; those of one name are training seeds of one arm.
+
+    Args:
+        evaluations: one or more.
+        baseline: the arm the others are compared with: a name among them, or another evaluation; by default the first.
+
+    Raises:
+        ValueError: if there is none, or they are not of the same data, suite, draws and normaliser.
+    """
+    if isinstance(baseline, Evaluation):
+        others = [each for each in evaluations if each is not baseline]
+        evaluations, baseline = [baseline, *others], baseline.name
+    arms: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        arms.setdefault(evaluation.name, []).append(evaluation)
+    comparison = compare(arms, baseline=baseline)
+    base = arms[comparison.baseline][0] if len(arms) > 1 else None
+    return Results(arms, comparison, {name: seeds[0].scores(base) for name, seeds in arms.items()})
+
+
+def page_of(results: Results, sounds: Sounds | None, examples: int) -> dict[str, Any]:
+    """Everything the template shows of the results."""
+    return {
+        "results": results,
+        "best": best_arm(results.comparison),
+        "top": _top(_rates(results)),
+        "comparison": results.comparison,
+        "basis": basis_text(results.comparison.basis),
+        "figures": _figures(results),
+        "maps": list(_maps(results)) if results.graded else [],
+        "scales": _scales(results),
+        "legend": [(results.place(arm), arm, legend_mark(results.place(arm))) for arm in results.comparison.arms],
+        "panels": list(_panels(results)),
+        "forests": [_forest(results, arm) for arm in results.comparison.arms if arm != results.comparison.baseline],
+        "ranking": _ranking(results),
+        "kinds": _kinds(results),
+        "conditions": [_condition(results, row) for row in _all_rows(results.comparison)],
+        "examples": list(_examples(results, sounds, examples)) if sounds else [],
+        "facts": _facts(results),
+    }
+
+
+def _top(estimates: Iterable[Estimate]) -> float:
+    highest = max((each.value for each in estimates), default=0.0)
+    return next((top for top in TOPS if highest <= top), TOPS[-1])
+
+
+def _rates(results: Results) -> list[Estimate]:
+    return [score.wer for row in results.comparison.conditions.values() for score in row.scores.values()]
+
+
+def _all_rows(comparison: Comparison) -> list[Row]:
+    rows = list(comparison.conditions.values())
+    return [*rows, comparison.overall] if comparison.overall and len(rows) > 2 else rows
+
+
+# Headline figures.
+
+
+def _figures(results: Results) -> list[dict[str, str]]:
+    """Few large numbers of the arm that did best, with what they mean."""
+    comparison, arm = results.comparison, best_arm(results.comparison)
+    base = comparison.baseline if results.several else None
+    clean, overall, worst = clean_row(comparison), comparison.overall, comparison.worst.get(arm)
+    figures = []
+    if clean:
+        figures.append(_figure("Clean speech", clean, arm, base, "of the words are wrong"))
+    if overall:
+        figures.append(_figure("Corrupted speech", overall, arm, base, "of the words, the mean of all conditions"))
+    if base and arm in comparison.mce:
+        says = f"errors of each corruption, if {base} makes 100 (mCE)"
+        figures.append(_large("Corruption error", comparison.mce[arm], says, unit=""))
+    if arm in comparison.cvar10 and len(comparison.conditions) > 10:
+        says = "of the words in the worst tenth of the conditions (CVaR10)"
+        figures.append(_large("When it is bad", comparison.cvar10[arm], says))
+    elif worst and len(comparison.conditions) > 2:
+        row = comparison.conditions[worst]
+        figures.append(_figure("Worst condition", row, arm, base, f"of the words in {row_label(row)}"))
+    return figures
+
+
+def _figure(name: str, row: Row, arm: str, base: str | None, says: str) -> dict[str, str]:
+    said = f"{says}; {percent(row.scores[base].wer.value)} with {base}" if base else says
+    return _large(name, row.scores[arm].wer, said)
+
+
+def _large(name: str, estimate: Estimate, says: str, unit: str = "\N{NO-BREAK SPACE}%") -> dict[str, str]:
+    value = with_span(Estimate(estimate.value), unit=unit)
+    return {"name": name, "value": value, "spread": span(estimate.interval), "says": says}
+
+
+# Heat maps.
+
+
+def _maps(results: Results) -> Iterable[dict[str, Any]]:
+    comparison = results.comparison
+    top = _top(_rates(results))
+    for arm in comparison.arms:
+        yield _map(results, arm, lambda row, arm=arm: _rate_cell(results, arm, row, top), arm)
+    extent = _top(_differences(comparison))
+    for arm in comparison.arms:
+        if arm != comparison.baseline:
+            name = f"{arm} against {comparison.baseline}"
+            yield _map(results, name, lambda row, arm=arm: _change_cell(row, arm, extent), arm, extent)
+
+
+def _differences(comparison: Comparison) -> list[Estimate]:
+    changes = [change for row in comparison.conditions.values() for change in row.changes.values()]
+    return [Estimate(abs(change.difference.value)) for change in changes]
+
+
+def _map(
+    results: Results, name: str, cell: Callable[[Row], dict[str, str]], arm: str, extent: float | None = None
+) -> dict[str, Any]:
+    """One heat map: clean speech, then a row per corruption, under the heading of its family."""
+    comparison = results.comparison
+    rows = list(comparison.conditions.values())
+    severities = sorted({row.severity for row in rows if row.severity})
+    cells = {(row.corruption, row.severity): cell(row) for row in rows}
+    clean = clean_row(comparison)
+    families: dict[str, list[dict[str, Any]]] = {}
+    for corruption in comparison.corruptions.values():
+        graded = [cells.get((corruption.name, severity)) for severity in severities]
+        signs = marks(corruption.held_out, arm in corruption.trained)
+        line = {"name": words_of(corruption.name), "marks": signs, "cells": [*graded, cell(corruption)]}
+        families.setdefault(words_of(corruption.family), []).append(line)
+    return {
+        "name": name,
+        "place": results.place(arm),
+        "worst": comparison.worst.get(arm, ""),
+        "change": extent is not None,
+        "severities": severities,
+        "clean": cell(clean) if clean else None,
+        "families": families,
+    }
+
+
+def _rate_cell(results: Results, arm: str, row: Row, top: float) -> dict[str, str]:
+    score = row.scores[arm]
+    title = _title(row, _rate_facts(results, arm, row))
+    step = colours.rate_step(score.wer.value, top)
+    return {"name": row.name, "step": step, "text": f"{100 * score.wer.value:.0f}", "title": title}
+
+
+def _rate_facts(results: Results, arm: str, row: Row) -> Facts:
+    one = results.scores[arm]
+    if row.name in one.conditions and len(results.arms[arm]) == 1:
+        score = one.conditions[row.name]
+        return [*condition_facts(score), *_mark_facts(row, arm)]
+    return [*_arm_facts(row.scores[arm]), *_error_facts(row, arm), *_mark_facts(row, arm)]
+
+
+def _arm_facts(score: ArmScore) -> Facts:
+    facts = [("words wrong", with_span(score.wer))]
+    if score.cer is not None:
+        facts.append(("characters wrong", with_span(score.cer)))
+    if len(score.seeds) > 1:
+        facts.append(("training seeds", ", ".join(percent(rate) for rate in score.seeds)))
+    return facts
+
+
+def _error_facts(row: Row, arm: str) -> Facts:
+    return [("errors, baseline 100", with_span(row.errors[arm], unit=""))] if arm in row.changes else []
+
+
+def _mark_facts(row: Row, arm: str) -> Facts:
+    return [(sign, meaning) for sign, meaning in marks(row.held_out, arm in row.trained)]
+
+
+def _change_cell(row: Row, arm: str, extent: float) -> dict[str, str]:
+    change = row.changes[arm]
+    step = colours.change_step(change.difference.value, extent)
+    title = _title(row, _change_facts(change))
+    state = "clear" if change.clear else "unclear"
+    shown = signed(100 * change.difference.value, 0)
+    return {"name": row.name, "step": f"{step} {state}", "text": shown, "title": title}
+
+
+def _change_facts(change: Change) -> Facts:
+    facts = [
+        ("difference", with_span(change.difference, unit=" points")),
+        ("fewer errors", with_span(change.reduction, 0)),
+        ("p after Holm", p_value(change.p_holm)),
+        ("probability of improvement", percent(change.probability)),
+    ]
+    if change.mapsswe is not None:
+        facts.append(("MAPSSWE p after Holm", p_value(change.mapsswe.p_holm)))
+    return facts
+
+
+def _title(row: Row, facts: Facts) -> str:
+    name = row_label(row)
+    heading = f"{name}, mean of its severities" if row.severity is None else name
+    return "\n".join([heading, *(f"{key}: {value}" for key, value in facts)])
+
+
+def _scales(results: Results) -> dict[str, Any]:
+    """What the colours of the heat maps stand for."""
+    rates, changes = _top(_rates(results)), _top(_differences(results.comparison))
+    steps = range(colours.STEPS + 1)
+    return {
+        "rate": {"low": "0", "high": percent(rates, 0), "steps": [f"h{step}" for step in steps]},
+        "change": {
+            "low": signed(-100 * changes, 0),
+            "high": f"{signed(100 * changes, 0)} points",
+            "steps": [f"d{step}" for step in steps],
+        },
+    }
+
+
+# Curves.
+
+
+def _panels(results: Results) -> Iterable[dict[str, Any]]:
+    """A plot of each corruption whose ratio of signal to noise is stated."""
+    nominal = {each.condition: each.nominal for each in next(iter(results.scores.values())).conditions.values()}
+    top = _top(_rates(results))
+    for corruption in results.comparison.corruptions:
+        rows = [row for row in results.comparison.conditions.values() if row.corruption == corruption]
+        ratios = {nominal[row.name]["snr_db"]: row for row in rows if "snr_db" in nominal[row.name]}
+        if len(ratios) > 1:
+            curves = [
+                Curve(results.place(arm), arm, {ratio: row.scores[arm].wer for ratio, row in ratios.items()})
+                for arm in results.comparison.arms
+            ]
+            yield {"name": words_of(corruption), "plot": curve_plot(curves, top), "halves": _halves(results, corruption)}
+
+
+def _halves(results: Results, corruption: str) -> list[tuple[int, str, str]]:
+    """Where half of the words are wrong, by arm."""
+    found = []
+    for arm, scores in results.scores.items():
+        curve = scores.corruptions[corruption].curve
+        if curve is not None and curve.srt50_db is not None and len(results.arms[arm]) == 1:
+            found.append((results.place(arm), arm, with_span(curve.srt50_db, unit=" dB", scale=1.0)))
+    return found
+
+
+# Comparison.
+
+
+def _forest(results: Results, arm: str) -> dict[str, Any]:
+    """Differences of one arm with their intervals: all, by family, by corruption."""
+    comparison = results.comparison
+    groups = [*comparison.families.values(), *comparison.corruptions.values()]
+    rows = [*filter(None, (comparison.overall, clean_row(comparison))), *groups]
+    bounds = [bound for row in rows for bound in _bounds(row.changes[arm].difference)]
+    extent = max(map(abs, bounds), default=0.0) or 1.0
+    holm = [row.changes[arm].p_holm for row in comparison.conditions.values()]
+    return {
+        "arm": arm,
+        "place": results.place(arm),
+        "extent": f"{100 * extent:.0f}",
+        "significant": sum(p < 0.05 for p in holm),
+        "of": len(holm),
+        "rows": [_forest_row(row, arm, extent, comparison) for row in rows],
+    }
+
+
+def _bounds(estimate: Estimate) -> list[float]:
+    interval = estimate.interval
+    return [estimate.value, *((interval.low, interval.high) if interval else ())]
+
+
+def _forest_row(row: Row, arm: str, extent: float, comparison: Comparison) -> dict[str, Any]:
+    change = row.changes[arm]
+    places = [f"{50 + 50 * bound / extent:.2f}%" for bound in _bounds(change.difference)]
+    kind = "overall" if row is comparison.overall else "family" if row.name in comparison.families else ""
+    return {
+        "name": f"{row_label(row)}, all" if kind == "family" else row_label(row),
+        "kind": kind,
+        "marks": marks(row.held_out, arm in row.trained),
+        "change": change,
+        "at": places[0],
+        "whisker": places[1:],
+        "difference": signed(100 * change.difference.value),
+        "spread": span(change.difference.interval),
+        "reduction": with_span(Estimate(change.reduction.value), 0),
+        "reduction_spread": span(change.reduction.interval, 0),
+        "p": p_value(change.p_holm),
+        "probability": percent(change.probability),
+        "error": row.errors.get(arm),
+    }
+
+
+# Ranking and kinds of errors.
+
+
+def _ranking(results: Results) -> dict[str, Any]:
+    """Corruptions by how many errors they add, worst first."""
+    first = results.scores[best_arm(results.comparison)]
+    known = [score for score in first.corruptions.values() if score.degradation is not None]
+    known.sort(key=lambda score: (-(score.degradation or score.wer).value, score.name))
+    rows = [
+        {
+            "name": words_of(score.name),
+            "family": words_of(score.family),
+            "marks": marks(score.held_out, score.trained),
+            "scores": [(results.place(arm), each.corruptions[score.name]) for arm, each in results.scores.items()],
+        }
+        for score in known
+    ]
+    shown = [each.degradation.value for row in rows for _, each in row["scores"] if each.degradation]
+    return {"rows": rows, "top": max(shown, default=0.0) or 1.0}
+
+
+def _kinds(results: Results) -> dict[str, Any]:
+    """Substituted, missing and invented words by family and arm, over all training seeds."""
+    rows = []
+    for family in dict.fromkeys(row.family for row in results.comparison.conditions.values()):
+        for arm, seeds in results.arms.items():
+            found = [record for each in seeds for record in each.records if record["family"] == family]
+            counts = reduce(EditCounts.__add__, map(_edits, found), EditCounts())
+            rows.append({"family": words_of(family), "arm": arm, "place": results.place(arm), "counts": counts})
+    return {"rows": rows, "top": max((row["counts"].wer for row in rows), default=0.0) or 1.0}
+
+
+def _edits(record: Mapping[str, Any]) -> EditCounts:
+    return EditCounts(record["substitutions"], record["deletions"], record["insertions"], record["words"])
+
+
+# Table of conditions.
+
+
+def _condition(results: Results, row: Row) -> dict[str, Any]:
+    """One row of the table of all conditions."""
+    first = next(iter(results.scores.values()))
+    score = first.conditions.get(row.name)
+    return {
+        "label": row_label(row),
+        "mean": row is results.comparison.overall,
+        "family": words_of(row.family),
+        "marks": marks(row.held_out, row.trained),
+        "set": quantities(score.nominal) if score else "",
+        "measured": quantities(score.realised) if score else "",
+        "arms": [(results.place(arm), arm, row.scores[arm], row.changes.get(arm)) for arm in results.comparison.arms],
+    }
+
+
+# Examples.
+
+
+def _examples(results: Results, sounds: Sounds, count: int) -> Iterable[dict[str, Any]]:
+    arm = best_arm(results.comparison)
+    heard = {
+        name: {(r["condition"], r["id"]): r["hypothesis"] for r in seeds[0].records if not r["draw"]}
+        for name, seeds in results.arms.items()
+    }
+    clean = next((row.name for row in results.comparison.conditions.values() if row.severity == 0), None)
+    for record in worst_records(results.arms[arm][0], count):
+        texts = [(results.place(name), name, found[record["condition"], record["id"]]) for name, found in heard.items()]
+        if not results.several and (clean, record["id"]) in heard[arm]:
+            texts.insert(0, (results.place(arm), "before", heard[arm][clean, record["id"]]))
+            texts[-1] = (results.place(arm), "after", texts[-1][2])
+        yield _example(record, texts, sounds)
+
+
+def _example(record: Record, texts: Sequence[tuple[int, str, str]], sounds: Sounds) -> dict[str, Any]:
+    before, after, rate = sounds(record["condition"], record["id"])
+    sides = ((before, rate), (after, rate))
+    longest = max(map(seconds, sides)) or 1.0
+    pictures = spectrogram_uris(*sides)
+    return {
+        "title": condition_label(record["condition"], record["corruption"], record["severity"]),
+        "realised": quantities(record["realised"]),
+        "id": record["id"],
+        "speaker": record["speaker"],
+        "reference": record["reference"],
+        "texts": [(place, name, align(record["reference"], text)) for place, name, text in texts],
+        "sides": [
+            {
+                "name": name,
+                "picture": picture,
+                "audio": audio_uri(*side),
+                "seconds": seconds(side),
+                "width": 100 * seconds(side) / longest,
+                "khz": rate / 2_000,
+            }
+            for name, picture, side in zip(("before", "after"), pictures, sides, strict=True)
+        ],
+    }
+
+
+# Facts.
+
+
+def _facts(results: Results) -> dict[str, str]:
+    """What was tested with what, for the end of the page."""
+    first = next(iter(results.scores.values()))
+    suite, normaliser = results.comparison.suite, results.comparison.normaliser
+    facts = {
+        "suite": f"{suite.get('name', '')} {suite.get('version', '')} {suite.get('subset', '')}".strip(),
+        "suite hash": str(suite.get("hash", "")),
+        "text normaliser": f"{normaliser.get('name', '')} {normaliser.get('version', '')}".strip(),
+        "utterances": str(first.utterances),
+        "conditions": str(len(first.conditions)),
+        "intervals": basis_text(results.comparison.basis),
+        "recognizer failures": ", ".join(f"{name}: {each.failed}" for name, each in results.scores.items()),
+    }
+    meta = next(iter(results.arms.values()))[0].meta
+    facts |= {"seed": str(meta["seed"]), "draws": str(meta["draws"])} if "draws" in meta else {}
+    facts |= {f"version of {name}": str(version) for name, version in meta.get("versions", {}).items()}
+    return {name: value for name, value in facts.items() if value}
