@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from speechaug.spectrogram.warp import TimeWarp
     from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
     from speechaug.waveform.air import AirAbsorption
+    from speechaug.waveform.echo import Chorus, Echo, Phaser
     from speechaug.waveform.enhancement import SpectralSubtraction
     from speechaug.waveform.codec import Downsample, Mp3, MuLaw, Opus
     from speechaug.waveform.equalize import Equalizer, HighShelf, LowShelf
     from speechaug.waveform.fault import Dropouts, GainSteps, LowLevel, PacketLoss, PercentileClipping
     from speechaug.waveform.filter import BandPass, HighPass, LowPass
+    from speechaug.waveform.interference import AddBabble, AddHum, AddImpulses, AddSpeechShapedNoise
     from speechaug.waveform.level import Gain, Polarity, Rescale
     from speechaug.waveform.microphone import Microphone
     from speechaug.waveform.modulation import Tremolo
@@ -38,17 +40,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TRANSFORMS",
+    "AddBabble",
     "AddColoredNoise",
+    "AddHum",
+    "AddImpulses",
     "AddNoise",
+    "AddSpeechShapedNoise",
     "AirAbsorption",
     "Augmented",
     "BandPass",
     "Bank",
+    "Chorus",
     "Clipping",
     "Compose",
     "Downsample",
     "Draws",
     "Dropouts",
+    "Echo",
     "Equalizer",
     "FrequencyMask",
     "Gain",
@@ -66,6 +74,7 @@ __all__ = [
     "Opus",
     "PacketLoss",
     "PercentileClipping",
+    "Phaser",
     "PitchShift",
     "Polarity",
     "Quantization",

@@ -17,10 +17,12 @@ from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, spa
 from speechaug.waveform.air import AirAbsorption
 from speechaug.waveform.codec import Downsample, Mp3, MuLaw, Opus
 from speechaug.waveform.distortion import Clipping, Quantization, TanhDistortion
+from speechaug.waveform.echo import Chorus, Echo, Phaser
 from speechaug.waveform.enhancement import SpectralSubtraction
 from speechaug.waveform.equalize import Equalizer, HighShelf, LowShelf
 from speechaug.waveform.fault import Dropouts, GainSteps, LowLevel, PacketLoss, PercentileClipping
 from speechaug.waveform.filter import BandPass, HighPass, LowPass
+from speechaug.waveform.interference import AddBabble, AddHum, AddImpulses, AddSpeechShapedNoise
 from speechaug.waveform.level import Gain, Polarity, Rescale
 from speechaug.waveform.microphone import Microphone
 from speechaug.waveform.modulation import Tremolo
@@ -31,17 +33,23 @@ from speechaug.waveform.tract import VocalTractLength, Whisper
 from speechaug.waveform.voice import PitchShift
 
 __all__ = [
+    "AddBabble",
     "AddColoredNoise",
+    "AddHum",
+    "AddImpulses",
     "AddNoise",
+    "AddSpeechShapedNoise",
     "AirAbsorption",
     "Augmented",
     "BandPass",
     "Bank",
+    "Chorus",
     "Clipping",
     "Compose",
     "Downsample",
     "Draws",
     "Dropouts",
+    "Echo",
     "Equalizer",
     "FrequencyMask",
     "Gain",
@@ -58,6 +66,7 @@ __all__ = [
     "Opus",
     "PacketLoss",
     "PercentileClipping",
+    "Phaser",
     "PitchShift",
     "Polarity",
     "Quantization",

@@ -194,11 +194,11 @@ def replay_values(data: Mapping[str, Any], clips: Mapping[str, int] | None) -> t
     labels: Values = {}
     for name, drawn in data.items():
         if name == "clip" and clips is not None:
-            unknown = sorted({str(label) for label in drawn} - set(clips))
+            named = labels[name] = np.asarray(drawn, dtype=np.str_)
+            unknown = sorted(set(named.flat) - set(clips))
             if unknown:
-                raise ValueError(f"Draws: clip must be one of the bank's hashes, got {unknown}")
-            labels[name] = np.asarray(drawn, dtype=np.str_)
-            values[name] = np.asarray([clips[str(label)] for label in drawn], np.int64)
+                raise ValueError(f"Draws: clip must be one of the bank's hashes, got {[str(name) for name in unknown]}")
+            values[name] = np.asarray([clips[label] for label in named.flat], np.int64).reshape(named.shape)
         else:
             values[name] = np.asarray(drawn)
     return values, labels

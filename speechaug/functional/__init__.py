@@ -5,7 +5,15 @@ from speechaug.functional.codec import downsample, mp3, mu_law, opus, sample_and
 from speechaug.functional.distortion import clipping, quantize, tanh_distortion
 from speechaug.functional.enhancement import spectral_subtraction
 from speechaug.functional.fault import dropouts, gain_steps, lost_frames, low_level, packet_loss, percentile_clipping
+from speechaug.functional.echo import chorus, echo, phaser
 from speechaug.functional.filter import bandpass, equalize, high_shelf, highpass, in_series, low_shelf, lowpass
+from speechaug.functional.interference import (
+    add_babble,
+    add_hum,
+    add_impulses,
+    add_speech_shaped_noise,
+    speech_shaped_noise,
+)
 from speechaug.functional.level import active_level_db, gain, polarity, power, rms_db, valid_mask
 from speechaug.functional.linear import apply_responses
 from speechaug.functional.mask import frequency_mask, masks, time_mask
@@ -22,15 +30,21 @@ from speechaug.functional.warp import time_warp, warp_moments
 __all__ = [
     "absorption_db",
     "active_level_db",
+    "add_babble",
     "add_colored_noise",
+    "add_hum",
+    "add_impulses",
     "add_recorded_noise",
+    "add_speech_shaped_noise",
     "apply_responses",
     "apply_stages",
     "bandpass",
+    "chorus",
     "clipping",
     "colored_noise",
     "downsample",
     "dropouts",
+    "echo",
     "equalize",
     "frequency_mask",
     "gain",
@@ -50,6 +64,7 @@ __all__ = [
     "opus",
     "packet_loss",
     "percentile_clipping",
+    "phaser",
     "pitch_shift",
     "polarity",
     "power",
@@ -60,6 +75,7 @@ __all__ = [
     "sample_and_hold",
     "scaled_lengths",
     "spectral_subtraction",
+    "speech_shaped_noise",
     "tanh_distortion",
     "time_mask",
     "time_shift",

@@ -1,0 +1,164 @@
+"""Copies of the sound itself: echoes, choruses, phasers."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from speechaug.functional.filter import in_series
+from speechaug.functional.level import cut, per_row
+from speechaug.functional.time import time_shift
+
+
+def echo(x: Tensor, lengths: Tensor, delay: Tensor, decay: Tensor) -> Tensor:
+    """Add one later copy of each row: a wall, a bridge, a telephone line.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
+        lengths: ``(B,)`` valid samples; the tail is cut there.
+        delay: of the copy, ``(B,)`` in samples, rounded to whole ones.
+        decay: what the copy is multiplied by, ``(B,)``.
+
+    Example:
+        >>> echo(torch.eye(1, 5), torch.tensor([5]), torch.tensor([3.0]), torch.tensor([0.5]))
+        tensor([[1.0000, 0.0000, 0.0000, 0.5000, 0.0000]])
+    """
+    return torch.addcmul(x, time_shift(x, lengths, delay), per_row(decay, x))
+
+
+def delayed(x: Tensor, lengths: Tensor, delay: Tensor) -> Tensor:
+    """Return each row as it was some time ago, by a delay that may change from sample to sample.
+
+    Between samples a polynomial through the four nearest is read (Lagrange, third order).
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
+        lengths: ``(B,)`` valid samples; the tail is cut there.
+        delay: in samples, float64 ``(B, T)``, at least 1.
+
+    Example:
+        >>> ramp = torch.arange(8.0)[None]
+        >>> delayed(ramp, torch.tensor([8]), torch.full((1, 8), 2.5)).tolist()[0][4:]
+        [1.5, 2.5, 3.5, 4.5]
+    """
+    place = torch.arange(x.shape[-1], device=x.device) - delay
+    whole = place.floor()
+    part = (place - whole).to(x.dtype)
+    first = whole.long() - 1
+    weights = (
+        -part * (part - 1.0) * (part - 2.0) / 6.0,
+        (part + 1.0) * (part - 1.0) * (part - 2.0) / 2.0,
+        -(part + 1.0) * part * (part - 2.0) / 2.0,
+        (part + 1.0) * part * (part - 1.0) / 6.0,
+    )
+    y = torch.zeros_like(x)
+    for step, weight in enumerate(weights):
+        index = first + step
+        weight = weight.where((index >= 0) & (index < x.shape[-1]), 0.0)
+        index = index.clamp(0, max(x.shape[-1] - 1, 0))
+        if x.ndim == 3:
+            index, weight = index[:, None].expand_as(x), weight[:, None]
+        y = torch.addcmul(y, x.gather(-1, index), weight)
+    return cut(y, lengths)
+
+
+def chorus(
+    x: Tensor,
+    lengths: Tensor,
+    delay_ms: Tensor,
+    depth_ms: Tensor,
+    rate_hz: Tensor,
+    phase: Tensor,
+    decay: Tensor,
+    sample_rate: int,
+) -> Tensor:
+    """Add copies whose delays drift to and fro, as of others who speak along.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
+        lengths: ``(B,)`` valid samples; the tail is cut there.
+        delay_ms: of each copy, ``(B, K)``, at its middle.
+        depth_ms: how far delays drift to either side, ``(B,)``, less than the least delay.
+        rate_hz: how often they do, ``(B,)``.
+        phase: where each copy begins in that, ``(B, K)`` in turns.
+        decay: what each copy is multiplied by, ``(B,)``.
+        sample_rate: in Hz.
+
+    Example:
+        >>> still, half = torch.zeros(1), torch.tensor([0.5])
+        >>> chorus(torch.eye(1, 5), torch.tensor([5]), torch.tensor([[3.0]]), still, still, still[None], half, 1_000)
+        tensor([[1.0000, 0.0000, 0.0000, 0.5000, 0.0000]])
+    """
+    if x.numel() == 0:
+        return x.clone()
+    turns = torch.arange(x.shape[-1], device=x.device) * (rate_hz.double() / sample_rate)[:, None]
+    y = x
+    for copy in range(delay_ms.shape[1]):
+        drift = depth_ms[:, None] * torch.sin(2.0 * math.pi * (turns + phase[:, copy, None]))
+        delay = (delay_ms[:, copy, None] + drift) * (sample_rate / 1_000.0)
+        y = torch.addcmul(y, delayed(x, lengths, delay.clamp(min=1.0)), per_row(decay, x))
+    return y
+
+
+def phaser(
+    x: Tensor,
+    lengths: Tensor,
+    corner_hz: Tensor,
+    sweep_octaves: Tensor,
+    rate_hz: Tensor,
+    phase: Tensor,
+    decay: Tensor,
+    sample_rate: int,
+    *,
+    stages: int = 4,
+    steps: int = 13,
+) -> Tensor:
+    """Mix each row with a copy whose phases are turned, so that notches wander up and down the spectrum.
+
+    The copy goes through equal all-pass filters of first order, each of which turns a frequency ``f`` by ``2 atan(tan(pi
+    f / rate) / tan(pi corner / rate))``; where they sum up to an odd number of half turns the two cancel. The sum is
+    divided by ``1 + decay``: no frequency is raised. The corner swings on a logarithmic scale; filters at fixed corners,
+    evenly spread over the swing, are cross-faded.
+
+    Args:
+        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
+        lengths: ``(B,)`` valid samples; the tail is cut there.
+        corner_hz: middle of the swing, ``(B,)``; corners are kept below 0.49 of the sample rate.
+        sweep_octaves: how far it goes to either side, ``(B,)``.
+        rate_hz: swings a second, ``(B,)``.
+        phase: where the swing begins, ``(B,)`` in turns.
+        decay: what the copy is multiplied by, ``(B,)``: 1 for notches without a bottom, 0 changes nothing.
+        sample_rate: in Hz.
+        stages: all-pass filters, an even number: one notch for every two.
+        steps: fixed corners.
+
+    Source: Smith, "Physical audio signal processing" (2010), section "Phasing with first-order allpass filters".
+
+    Example:
+        >>> x, one = torch.ones(1, 4_000), torch.ones(1)
+        >>> y = phaser(x, torch.tensor([4_000]), 500 * one, 0 * one, one, 0 * one, one, 16_000)
+        >>> round(y[0, -1].item(), 3)
+        1.0
+    """
+    if x.numel() == 0:
+        return x.clone()
+    turns = torch.arange(x.shape[-1], device=x.device) * (rate_hz.double() / sample_rate)[:, None] + phase[:, None]
+    place = (0.5 + 0.5 * torch.sin(2.0 * math.pi * turns)) * (steps - 1)
+    turned = torch.zeros_like(x)
+    for step in range(steps):
+        corner = corner_hz.double() * torch.exp2(sweep_octaves.double() * (2.0 * step / (steps - 1) - 1.0))
+        share = (1.0 - (place - step).abs()).clamp(min=0.0).to(x.dtype)
+        filtered = in_series(x, lengths, _all_passes(corner, sample_rate, stages))
+        turned = torch.addcmul(turned, filtered, share if x.ndim == 2 else share[:, None])
+    weight = per_row(decay, x)
+    return (x + weight * turned) / (1.0 + weight)
+
+
+def _all_passes(corner_hz: Tensor, sample_rate: int, stages: int) -> Tensor:
+    """All-pass filters of first order, two in each section, float64 ``(B, stages / 2, 5)``."""
+    warped = torch.tan(math.pi * (corner_hz / sample_rate).clamp(max=0.49))
+    a = (warped - 1.0) / (warped + 1.0)
+    section = torch.stack([a * a, 2.0 * a, torch.ones_like(a), 2.0 * a, a * a], dim=-1)
+    return section[:, None].expand(-1, stages // 2, -1)
