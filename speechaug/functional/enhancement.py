@@ -79,7 +79,7 @@ def _noise_power(power: Tensor, whole: Tensor, reach: int) -> Tensor:
     least = _least_around(torch.where(usable[..., None], means, torch.inf), reach)
     seen = torch.minimum(place + reach, last) - (place - reach).clamp(min=side + 1) + 1
     scale, exponent = _MOST_SMOOTHED
-    below = (1.0 + (seen - 1).clamp(min=0) / scale) ** exponent
+    below = (1.0 + (seen - 1).clamp(min=0).double() / scale) ** exponent
     return torch.where(torch.isfinite(least), least, 0.0) * below[..., None].to(power.dtype)
 
 

@@ -36,7 +36,7 @@ class VocalTractLength(Transform):
         ValueError: if ``alpha`` is not a (low, high) within [0.5, 2].
 
     Source: Jaitly and Hinton, "Vocal tract length perturbation (VTLP) improves speech recognition", ICML workshop 2013;
-        envelopes as in :func:`speechaug.functional.pitch_shift`.
+        envelopes by linear prediction, see :func:`speechaug.functional.vocal_tract_length`.
 
     Example:
         >>> import torch, speechaug as sa
