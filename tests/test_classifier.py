@@ -23,7 +23,7 @@ from speechaug.asr import Conformer, QuartzNet
 from speechaug.asr.classifier import SpeechClassifier
 from speechaug.asr.model import MaskedBatchNorm
 from speechaug.callbacks import Augment, SpectrogramAugment
-from speechaug.robustness import summarise
+from speechaug.robustness import Evaluation
 from speechaug.robustness.classification import Confusion, count_confusion, plot_confusion, print_classes
 
 pytestmark = pytest.mark.global_rng  # weights are initialised and units dropped by torch's global generator
@@ -255,10 +255,10 @@ def test_what_is_logged_and_kept_agrees_with_torchmetrics(trained: Trained) -> N
 
 def test_tables_of_error_rates_serve_classifiers(trained: Trained) -> None:
     classifier, _, _ = trained
-    summary = summarise({"mine": classifier.test_results})
-    for row in summary.rows:
-        assert row.scores["mine"].wer == pytest.approx(1 - classifier.confusion[row.condition].accuracy)
-    assert summary.blocks == "speakers"
+    scores = Evaluation.from_results("mine", classifier.test_results).scores()
+    for condition, score in scores.conditions.items():
+        assert score.wer.value == pytest.approx(1 - classifier.confusion[condition].accuracy)
+    assert scores.basis.kind == "speakers"
 
 
 def test_checkpoint_round_trip(trained: Trained, tmp_path: Path) -> None:

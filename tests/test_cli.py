@@ -256,13 +256,12 @@ def test_the_module_runs():
 def test_demo_learns(tmp_path, capsys):
     """A shorter demonstration: augmentation must already help in noise."""
     from speechaug.demo import demo
-    from speechaug.robustness import summarise
+    from speechaug.robustness import compare
 
     runs = demo(steps=250, output=str(tmp_path))
-    summary = summarise({name: run.results for name, run in runs.items()})
-    row = summary.row("noisy mean")
-    assert row is not None
-    assert row.scores["small_sample"].wer < row.scores["no augmentation"].wer
+    noisy = compare({name: run.evaluation for name, run in runs.items()}).overall
+    assert noisy is not None
+    assert noisy.scores["small_sample"].wer.value < noisy.scores["no augmentation"].wer.value
     assert (tmp_path / "report.html").exists()
 
 

@@ -8,14 +8,14 @@ Example:
 
 from __future__ import annotations
 
-from speechaug.robustness.classification import ClassScore, Confusion, count_confusion, plot_confusion, print_classes
 from speechaug.robustness.bootstrap import Basis, Estimate
+from speechaug.robustness.classification import ClassScore, Confusion, count_confusion, plot_confusion, print_classes
 from speechaug.robustness.compare import Comparison, compare
 from speechaug.robustness.evaluation import Evaluation
-from speechaug.robustness.metrics import EditCounts, Interval, count_edits
-from speechaug.robustness.report import report, write_report
 from speechaug.robustness.measures import diversity, effective_robustness
+from speechaug.robustness.metrics import EditCounts, Interval, count_edits
 from speechaug.robustness.normalise import get_normaliser
+from speechaug.robustness.report import report, write_report
 from speechaug.robustness.scores import Scores
 from speechaug.robustness.significance import Mapsswe, holm, mapsswe
 from speechaug.robustness.tables import to_csv, to_dict, to_json, to_markdown, write_table

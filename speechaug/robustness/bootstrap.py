@@ -316,4 +316,5 @@ def _student_mass(freedom: float) -> Array:
     """
     weight = np.cos(_ANGLE) ** (freedom - 1)
     mass = np.concatenate([[0.0], np.cumsum(weight[1:] + weight[:-1])])
-    return mass / mass[-1]
+    share: Array = mass / mass[-1]
+    return share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,6 @@ from speechaug.robustness.bootstrap import Basis, Estimate, Plan
 from speechaug.robustness.evaluation import Evaluation, check_comparable
 from speechaug.robustness.grid import Grid
 from speechaug.robustness.metrics import Array, relative_reduction
-from speechaug.robustness.records import Record, group
 from speechaug.robustness.significance import Mapsswe, holm, mapsswe
 from speechaug.robustness.tally import Rated, Tally, blocks_of
 
@@ -275,17 +274,14 @@ class _Comparer:
         heard_once = len(seeds) == 2 and self.first.meta["draws"] == 1
         if not heard_once or any(record["reference"] is None for each in seeds for record in each.records):
             return [None] * len(self.grid.names)
-        tests = [
-            mapsswe(*([record[side] for record in mine] for side in ("reference", "hypothesis")), theirs)
-            for mine, theirs in self._heard(*seeds)
-        ]
+        tests = [mapsswe(*self._texts(name, *seeds)) for name in self.grid.names]
         return [replace(test, p_holm=p) for test, p in zip(tests, holm([test.p for test in tests]), strict=True)]
 
-    def _heard(self, mine: Evaluation, theirs: Evaluation) -> Iterator[tuple[list[Record], list[str]]]:
-        """Records of one evaluation and transcripts of another, by condition, in the same order."""
-        ours, others = (group(each.records, "condition") for each in (mine, theirs))
-        for name in self.grid.names:
-            yield ours[name], [record["hypothesis"] for record in others[name]]
+    def _texts(self, condition: str, mine: Evaluation, theirs: Evaluation) -> tuple[list[str], list[str], list[str]]:
+        """References of a condition and the transcripts of two evaluations, in the same order."""
+        first, other = ([r for r in each.records if r["condition"] == condition] for each in (mine, theirs))
+        references = [record["reference"] for record in first]
+        return references, [record["hypothesis"] for record in first], [record["hypothesis"] for record in other]
 
     def _effective_robustness(self) -> dict[str, Estimate]:
         if len(self.arms) < 3 or self.grid.clean is None or not self.grid.corrupted:

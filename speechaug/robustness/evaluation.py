@@ -178,6 +178,17 @@ def check_comparable(first: Evaluation, other: Evaluation) -> None:
         )
 
 
+def label(condition: str) -> str:
+    """Write the name of a test condition in words.
+
+    Example:
+        >>> label("noise_5db"), label("far_room")
+        ('noise, 5 dB', 'far room')
+    """
+    ratio = snr_db(condition)
+    return condition.replace("_", " ") if ratio is None else f"noise, {ratio:g} dB"
+
+
 def snr_db(condition: str) -> float | None:
     """Return the signal-to-noise ratio that a name such as ``noise_-5db`` states, else None."""
     text = condition.removeprefix("noise_").removesuffix("db")

@@ -84,7 +84,8 @@ def _mean_quotient(rates: Array, before: Array, corruptions: Sequence[Sequence[i
     quotients = [
         rates[:, places].sum(1) / np.maximum(before[:, places].sum(1), least) for places in map(list, corruptions)
     ]
-    return np.mean(quotients, axis=0, dtype=np.float64)
+    mean: Array = np.mean(quotients, axis=0, dtype=np.float64)
+    return mean
 
 
 def snr_area(snr_db: ArrayLike, wer: Array) -> Array:
@@ -99,7 +100,8 @@ def snr_area(snr_db: ArrayLike, wer: Array) -> Array:
         [0.45]
     """
     ratios = np.asarray(snr_db, dtype=np.float64)
-    return (wer[:, 1:] + wer[:, :-1]) @ np.diff(ratios) / (2 * (ratios[-1] - ratios[0]))
+    area: Array = (wer[:, 1:] + wer[:, :-1]) @ np.diff(ratios) / (2 * (ratios[-1] - ratios[0]))
+    return area
 
 
 def srt50(snr_db: ArrayLike, wer: Array) -> Array:
@@ -140,7 +142,8 @@ def worst_tenth(wer: Array) -> Array:
         [0.95]
     """
     count = math.ceil(wer.shape[1] / 10)
-    return np.sort(wer, axis=1)[:, -count:].mean(1)
+    mean: Array = np.sort(wer, axis=1)[:, -count:].mean(1)
+    return mean
 
 
 def effective_robustness(clean: Array, corrupted: Array) -> Array:
@@ -168,7 +171,8 @@ def effective_robustness(clean: Array, corrupted: Array) -> Array:
     x, y = (values - values.mean(1, keepdims=True) for values in (clean, corrupted))
     power = (x * x).sum(1, keepdims=True)
     slope = np.divide((x * y).sum(1, keepdims=True), power, out=np.zeros_like(power), where=power > 1e-12)
-    return slope * x - y
+    gain: Array = slope * x - y
+    return gain
 
 
 def affinity(wer: Array, clean: Array) -> Array:

@@ -310,7 +310,7 @@ class _Scorer:
                 groups={part: each[name] for part, each in sorted(groups.items()) if name in each},
             )
 
-    def _against_clean(self, place: int) -> dict[str, Estimate | None]:
+    def _against_clean(self, place: int) -> dict[str, Any]:
         if self.grid.clean is None:
             return dict.fromkeys(("degradation", "relative_degradation", "affinity"))
         wer, clean = self.rated.wer[:, [place]], self.rated.wer[:, self.grid.clean]

@@ -107,9 +107,9 @@ def _errors_by_place(references: Sequence[str], hypotheses: Sequence[str]) -> li
 
 def _segments(first: NDArray[np.int64], second: NDArray[np.int64]) -> list[int]:
     """Return the difference of the errors in each segment that has one."""
-    differences, open_segment = [], False
+    differences: list[int] = []
+    open_segment, start = False, 0
     wrong = (first + second) > 0
-    start = 0
     for is_wrong, run in groupby(wrong.tolist()):
         stop = start + len(list(run))
         words = stop // 2 - start // 2  # words are the odd places

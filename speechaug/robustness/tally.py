@@ -66,7 +66,8 @@ class Tally:
         return cls(np.moveaxis(counts, -1, 0), texts)
 
     def __getitem__(self, name: str) -> Array:
-        return self.counts[_PLACE[name]]
+        values: Array = self.counts[_PLACE[name]]
+        return values
 
     @property
     def errors(self) -> Array:

@@ -67,6 +67,13 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def probability(value: float) -> str:
+    """Format a share of resamples; all or none of them proves no certainty."""
+    if value > 0.999:
+        return f"> 99.9{NBSP}%"
+    return f"< 0.1{NBSP}%" if value < 0.001 else percent(value)
+
+
 def words_of(name: str) -> str:
     """Write a corruption or a family in words: ``far_field`` is ``far field``."""
     return name.replace("_", " ")
