@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from speechaug import presets
 from speechaug.banks import Bank
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PolicySource = Transform | dict[str, Any] | str | None
 BankSource = Bank | dict[str, Any] | str | None
+SuiteSource: TypeAlias = "Suite | str | Sequence[str]"
 
 SNRS_DB = (20, 10, 5, 0)
 """Signal-to-noise ratios of the default noisy test sets."""
@@ -105,7 +106,7 @@ def resolve_conditions(
 
 
 def resolve_suite(
-    source: Suite | str | Sequence[str], sample_rate: int, noise: BankSource = None, rooms: BankSource = None
+    source: SuiteSource, sample_rate: int, noise: BankSource = None, rooms: BankSource = None
 ) -> Suite:
     """Return the suite for a suite, the name of a subset, or names of conditions.
 

@@ -22,17 +22,22 @@ import speechaug
 from speechaug import audio
 from speechaug._progress import progress_bar
 from speechaug.audio import FloatArray
-from speechaug.data.conditions import BankSource, PolicySource, resolve_suite
+from speechaug.data.conditions import BankSource, PolicySource, SuiteSource, resolve_policy, resolve_suite
 from speechaug.data.findings import summarize
+from speechaug.data.leak import banks_of, check_banks, shared_clips, trained_with
+from speechaug.data.manifest import shorten
 from speechaug.data.sources import Source
+from speechaug.robustness.catalogue import CATALOGUE
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.normalise import Normaliser, get_normaliser
 from speechaug.robustness.recognizers import Devices, Recognizer, Transcribe, as_recognizer
 from speechaug.robustness.records import Record, make_record
 from speechaug.robustness.render import render
+from speechaug.robustness.sets import NoisySets, is_noisy_sets, read_noisy_sets
 from speechaug.robustness.spoken import Spoken, read_spoken
 from speechaug.robustness.suite import Condition, Suite
 from speechaug.robustness.transcripts import Heard, Transcripts, transcript_key
+from speechaug.transform import Transform
 
 POOL = 8
 """Batches whose utterances are sorted by length together."""
@@ -49,7 +54,7 @@ def evaluate(
     transcribe: Any,
     data: Source,
     *,
-    suite: Suite | str | Sequence[str] | None = "standard",
+    suite: SuiteSource | None = "standard",
     sample_rate: int | None = None,
     seed: int = 0,
     draws: int = 1,
@@ -127,29 +132,27 @@ def evaluate(
     _check(seed=(seed, 0), draws=(draws, 1), batch_size=(batch_size, 1), workers=(workers, 0), limit=(limit, 1))
     texts = get_normaliser(normaliser)
     recognizer = as_recognizer(transcribe, sample_rate=sample_rate, devices=devices, name=name)
-    chosen, parts = _plan(
-        data, suite, recognizer.sample_rate, banks=(noise, rooms), draws=draws, pattern=pattern, limit=limit
-    )
-    marks = trained_marks(chosen, policy)
+    if suite is None or is_noisy_sets(data):
+        plan = _from_disk(read_noisy_sets(data, pattern), recognizer.sample_rate, limit)
+    else:
+        chosen = resolve_suite(suite, recognizer.sample_rate, noise, rooms)
+        spoken = read_spoken(data, chosen.sample_rate, pattern=pattern, limit=limit)
+        plan = _to_render(chosen, spoken, seed, draws)
+    trained = _trained(plan.suite, resolve_policy(policy))
     folder = None if output is None else Path(output)
     kept = Transcripts(folder / TRANSCRIPTS_FILE if cache is None and folder is not None else cache)
-    work = _Work(recognizer, parts, kept, seed=seed, batch_size=batch_size, workers=workers)
+    work = _Work(recognizer, plan, kept, batch_size=batch_size, workers=workers)
     records: list[Record] = []
-    with progress_bar("evaluating", progress, sum(len(part.spoken) for part in parts)) as advance:
+    with progress_bar("evaluating", progress, sum(len(part.spoken) for part in plan.parts)) as advance:
         for part, row, heard in work.results():
             records.append(_record(part, row, heard, texts, groups or {}))
             advance(1)
     _warn_of_errors(records)
     meta = {
-        "suite": {key: getattr(chosen, key) for key in ("name", "version", "subset", "hash", "sample_rate")},
-        "conditions": [_condition_meta(condition, marks) for condition in chosen.conditions],
-        "data": _data_hash(parts[0].spoken),
-        "seed": seed,
-        "draws": draws,
+        **_meta(plan, trained),
         "normaliser": texts.to_dict(),
         "recognizer": {"kind": recognizer.kind, "fingerprint": recognizer.fingerprint},
-        "versions": {"speechaug": speechaug.__version__, "torch": torch.__version__, "numpy": np.__version__},
-        "failed": _failed(parts, records),
+        "failed": _failed(plan.parts, records),
     }
     evaluation = Evaluation(name or recognizer.name, meta, records)
     if folder is not None:
@@ -178,24 +181,55 @@ class _Part:
         return audio.resample(rendered.samples[None], rate, sample_rate)[0], dict(rendered.realised)
 
 
-def _plan(
-    data: Source,
-    suite: Suite | str | Sequence[str] | None,
-    sample_rate: int,
-    *,
-    banks: tuple[BankSource, BankSource],
-    draws: int,
-    pattern: str | None,
-    limit: int | None,
-) -> tuple[Suite, list[_Part]]:
-    """Return the suite, and its conditions and draws in order."""
-    if suite is None or is_noisy_sets(data):
-        return _noisy_sets(Path(data), sample_rate, limit)
-    chosen = resolve_suite(suite, sample_rate, *banks)
-    spoken = read_spoken(data, chosen.sample_rate, pattern=pattern, limit=limit)
+class _Plan(NamedTuple):
+    """Everything that is heard, in order."""
+
+    suite: Suite
+    parts: list[_Part]
+    seed: int
+    draws: int
+
+
+def _to_render(suite: Suite, spoken: Spoken, seed: int, draws: int) -> _Plan:
     _warn_of_lost(spoken)
-    times = [(condition, draws if condition.policy is not None else 1) for condition in chosen.conditions]
-    return chosen, [_Part(condition, draw, spoken) for condition, count in times for draw in range(count)]
+    times = [(condition, draws if condition.policy is not None else 1) for condition in suite.conditions]
+    return _Plan(suite, [_Part(condition, draw, spoken) for condition, n in times for draw in range(n)], seed, draws)
+
+
+def _from_disk(noisy: NoisySets, sample_rate: int, limit: int | None) -> _Plan:
+    parts = []
+    for each in noisy.sets:
+        spoken = read_spoken(each.utterances, sample_rate, limit=limit)
+        _warn_of_lost(spoken)
+        parts.append(_Part(each.condition, noisy.draw, spoken, each.realised))
+    return _Plan(noisy.suite, parts, noisy.seed, 1)
+
+
+def _trained(suite: Suite, policy: Transform | None) -> dict[str, bool]:
+    """Say which conditions training knew, refuse clips that it knew, and tell of those cut from the same recording."""
+    tested = [condition for condition in suite.conditions if condition.policy is not None]
+    if policy is None or not tested:
+        return {}
+    banks = banks_of(policy), banks_of([condition.policy for condition in tested])
+    check_banks(*banks)
+    related = [f"{clip.trained} = {clip.tested}" for clip in shared_clips(*banks)]
+    if related:
+        warnings.warn(
+            f"evaluate: {len(related)} clips of the test are named like clips of the training (train = test): "
+            f"{shorten(related)}",
+            UserWarning,
+            stacklevel=3,
+        )
+    return {
+        condition.name: trained_with([policy], condition.policy, _marks(condition))
+        for condition in tested
+        if condition.policy is not None
+    }
+
+
+def _marks(condition: Condition) -> tuple[str, ...]:
+    known = CATALOGUE.get(condition.corruption)
+    return known.marks if known is not None else ()
 
 
 # Doing it.
@@ -224,16 +258,10 @@ class _Work:
 
     def __init__(
         self,
-        recognizer: Recognizer,
-        parts: Sequence[_Part],
-        kept: Transcripts,
-        *,
-        seed: int,
-        batch_size: int,
-        workers: int | None,
+        self, recognizer: Recognizer, plan: _Plan, kept: Transcripts, *, batch_size: int, workers: int | None
     ) -> None:
-        self.recognizer, self.parts, self.kept = recognizer, parts, kept
-        self.seed, self.batch_size, self.workers = seed, batch_size, workers
+        self.recognizer, self.parts, self.seed, self.kept = recognizer, plan.parts, plan.seed, kept
+        self.batch_size, self.workers = batch_size, workers
 
     def results(self) -> Iterator[tuple[_Part, int, Heard]]:
         """Yield what was heard of each part and row, in order."""
@@ -323,7 +351,7 @@ def _hear(transcribe: Transcribe, waves: list[FloatArray]) -> list[tuple[str, st
 
 def _text(said: Any) -> tuple[str, str | None]:
     if isinstance(said, str):
-        return str(said), None
+        return said.encode("utf-8", "replace").decode(), None  # half a surrogate pair cannot be written down
     return "", _describe(said) if isinstance(said, Exception) else f"returned {_kind(said)}, not a text"
 
 
@@ -359,6 +387,18 @@ def _record(part: _Part, row: int, heard: Heard, normaliser: Normaliser, groups:
         realised=heard.realised,
         error=heard.error,
     )
+
+
+def _meta(plan: _Plan, trained: Mapping[str, bool]) -> dict[str, Any]:
+    """Return what is known before anything is heard."""
+    return {
+        "suite": {key: getattr(plan.suite, key) for key in ("name", "version", "subset", "hash", "sample_rate")},
+        "conditions": [_condition_meta(condition, trained) for condition in plan.suite.conditions],
+        "data": _data_hash(plan.parts[0].spoken),
+        "seed": plan.seed,
+        "draws": plan.draws,
+        "versions": {"speechaug": speechaug.__version__, "torch": torch.__version__, "numpy": np.__version__},
+    }
 
 
 def _condition_meta(condition: Condition, trained: Mapping[str, bool]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _look(utterances: Sequence[Utterance], rows: Sequence[Joined], sample_rate: 
     kept = {row.id for row in good}
     if not good:
         reasons = "; ".join(finding.text for finding in findings[:3])
-        raise ValueError(f"evaluate: none of {len(rows)} recordings can be used: {reasons}")
+        raise ValueError(f"none of {len(rows)} recordings can be used: {reasons}")
     lost = tuple(row.id for row in rows if row.id not in kept)
     return Spoken(dataset, tuple(good), tuple(good.values()), tuple(findings), lost)
 

@@ -69,7 +69,7 @@ class Transcripts:
         rows = [{"key": key, **value._asdict()} for key, value in new.items()]
         lines = "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows)
         with self._path.open("ab") as file:
-            file.write(lines.encode("utf-8", "surrogatepass"))
+            file.write(lines.encode())
         self._known |= new
 
 
