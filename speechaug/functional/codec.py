@@ -30,6 +30,7 @@ LOWEST_RATE_FACTOR = 1.0 / 16.0
 """The most :func:`downsample` lowers a sample rate: two resamplings, of a factor of 4 each."""
 
 _MU = 255.0
+_ROUNDING = 1e-6  # of a sample, so that 10 * 0.7 is 7
 _STEP = 4.0
 _MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
@@ -115,7 +116,8 @@ def sample_and_hold(x: Tensor, lengths: Tensor, factor: Tensor) -> Tensor:
     """
     place = torch.arange(x.shape[-1], device=x.device)
     factor = factor.double()[:, None]
-    kept = torch.minimum(torch.ceil(torch.floor(place * factor) / factor).long(), place)
+    ticks = torch.floor(place * factor + _ROUNDING)
+    kept = torch.ceil(ticks / factor - _ROUNDING).long().clamp(min=0).minimum(place)
     return cut(x.gather(-1, (kept if x.ndim == 2 else kept[:, None]).expand_as(x)), lengths)
 
 

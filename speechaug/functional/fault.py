@@ -133,7 +133,7 @@ def _repeat_last(x: Tensor, lost: Tensor, size: int, fade: int) -> Tensor:
         _read(x, from_frame[:, frame], offset, size)
         for from_frame, offset in ((source, within), (earlier, size - 1 - within))
     )
-    share = ((fade - within) / (fade + 1.0)).clamp(min=0.0).to(x.dtype) * joint[:, frame]
+    share = (fade - within).clamp(min=0).to(x.dtype) / (fade + 1.0) * joint[:, frame]
     return torch.lerp(y, tail, share if x.ndim == 2 else share[:, None])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -65,8 +65,9 @@ class PacketLoss(Transform):
         """Check the configuration."""
         super().__post_init__()
         self._check(self.loss[1] <= 1.0, "loss", "at most 1")
-        self._check(isinstance(self.frame_ms, Real) and 0.0 < self.frame_ms < math.inf, "frame_ms", "positive")
-        object.__setattr__(self, "frame_ms", float(self.frame_ms))
+        frame: Any = self.frame_ms
+        self._check(isinstance(frame, Real) and 0.0 < float(frame) < math.inf, "frame_ms", "positive")
+        object.__setattr__(self, "frame_ms", float(frame))
         self._check(self.concealment in ("zero", "repeat"), "concealment", "'zero' or 'repeat'")
 
     def draw(self, rng: Rng) -> Values:
@@ -77,9 +78,11 @@ class PacketLoss(Transform):
         self, x: Tensor, lengths: Tensor, context: Context, *, key: Tensor, loss: Tensor, burst_frames: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Lose frames."""
-        how = {"frame_ms": self.frame_ms, "concealment": self.concealment, "sample_rate": context.sample_rate}
-        y, rate = F.packet_loss(x, lengths, key, loss, burst_frames, **how)
-        context.record("loss_rate", rate)
+        how, rate = self.concealment, context.sample_rate
+        y, lost = F.packet_loss(
+            x, lengths, key, loss, burst_frames, frame_ms=self.frame_ms, concealment=how, sample_rate=rate
+        )
+        context.record("loss_rate", lost)
         return y, lengths
 
 
@@ -168,9 +171,10 @@ class GainSteps(Transform):
     def __post_init__(self) -> None:
         """Check the configuration."""
         super().__post_init__()
-        lasts = isinstance(self.interval_ms, Real) and RAMP_MS <= self.interval_ms < math.inf
-        self._check(lasts, "interval_ms", f"at least {RAMP_MS:g}")
-        object.__setattr__(self, "interval_ms", float(self.interval_ms))
+        lasts: Any = self.interval_ms
+        long_enough = isinstance(lasts, Real) and RAMP_MS <= float(lasts) < math.inf
+        self._check(long_enough, "interval_ms", f"at least {RAMP_MS:g} and finite")
+        object.__setattr__(self, "interval_ms", float(lasts))
 
     def draw(self, rng: Rng) -> Values:
         """Draw a key for the generator on the device and how far the first interval is for each row."""
