@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 from speechaug import audio
+from speechaug.augmenter import leaves
 from speechaug.banks import Bank
 from speechaug.data.dataset import Recording
 from speechaug.data.manifest import shorten
+from speechaug.transform import Transform
+
+_TELL_NOTHING = frozenset({"Gain", "Polarity", "Rescale", "TimeShift"})
+"""Transforms that are in many policies for other reasons than what a corruption does."""
+
+_ESC = re.compile(r"\d+-(\d+)-[A-Z]+(-\d+)?", re.IGNORECASE)
+"""Names of ESC-50 clips: fold, recording at Freesound, which clip of it, class."""
+
+_TELLING = 4  # letters from which on a name tells a source
+
+
+class Shared(NamedTuple):
+    """A clip of training that is heard in a test, too.
+
+    Attributes:
+        trained: its name in a bank of training.
+        tested: its name in a bank of the test.
+        same: ``audio``, or ``source`` where the names say that both are of one recording.
+    """
+
+    trained: str
+    tested: str
+    same: str
 
 
 def check_recordings(train: Sequence[Recording], test: Sequence[Recording]) -> None:
@@ -71,6 +97,84 @@ def banks_of(value: Any) -> list[Bank]:
     if isinstance(value, (list, tuple)):
         return [bank for item in value for bank in banks_of(item)]
     return []
+
+
+def shared_clips(train: Iterable[Bank], test: Iterable[Bank]) -> list[Shared]:
+    """Find clips that are in banks of both sides: the same audio, or cut from the same recording.
+
+    Audio is compared by its decoded samples. A source is told by the name of the file without its folders and ending,
+    if it is more than a number or three letters, and for ESC-50 clips (``3-68630-A-40``) by the recording that they
+    were cut from. Clips that were given as arrays have no source.
+
+    Args:
+        train: banks of the training policy.
+        test: banks of the test conditions.
+
+    Example:
+        >>> import numpy as np
+        >>> rain = Bank.from_arrays([np.ones(9)], sample_rate=8_000, names=["rain.wav"])
+        >>> shared_clips([rain], [rain])
+        [Shared(trained='rain.wav', tested='rain.wav', same='audio')]
+    """
+    train = list(train)
+    audio_of = {h: name for bank in train for h, name in zip(bank.hashes, bank.names, strict=True)}
+    source_of = {source: name for bank in train for name in bank.names if (source := _source(bank, name))}
+    found = []
+    for bank in test:
+        for label, name in zip(bank.hashes, bank.names, strict=True):
+            source = _source(bank, name)
+            if label in audio_of:
+                found.append(Shared(audio_of[label], name, "audio"))
+            elif source in source_of:
+                found.append(Shared(source_of[source], name, "source"))
+    return list(dict.fromkeys(found))
+
+
+def trained_with(policies: Iterable[Transform | None], tested: Transform, marks: Sequence[str] = ()) -> bool:
+    """Say whether what a test does was done in training, too, at whatever strength.
+
+    A transform counts as the same one if it can turn to the same side: a training that only slows down does not know
+    what is faster. Noise of a colour is known to a training with that colour.
+
+    Args:
+        policies: of the training.
+        tested: what is done in the test.
+        marks: names of the transforms that tell it; empty for all of its own.
+
+    Example:
+        >>> import speechaug as sa
+        >>> policy = sa.Compose([sa.Speed(factor=(0.8, 1.0)), sa.Gain()])
+        >>> [trained_with([policy], sa.Speed(factor=(f, f))) for f in (0.9, 1.1)]
+        [True, False]
+    """
+    known = [leaf for policy in policies if policy is not None for _, leaf in leaves(policy) if leaf.p > 0.0]
+    telling = [leaf for _, leaf in leaves(tested) if type(leaf).__name__ not in _TELL_NOTHING]
+    telling = [leaf for leaf in telling if not marks or type(leaf).__name__ in marks]
+    return any(type(one) is type(other) and _alike(one, other) for one in known for other in telling)
+
+
+def _alike(trained: Transform, tested: Transform) -> bool:
+    """Say whether two transforms of a class can do the same, their strength aside."""
+    spans = type(trained)._spans()
+    for field in dataclasses.fields(tested):
+        one, other = getattr(trained, field.name), getattr(tested, field.name)
+        if field.name in spans:
+            neutral, (low, high) = spans[field.name].neutral, spans[field.name].limit
+            two_sided = low < neutral < high
+            if two_sided and (one[1] <= neutral < other[0] or other[1] < neutral <= one[0]):
+                return False
+        elif field.name == "exponent" and (one[1] < other[0] or other[1] < one[0]):
+            return False
+    return True
+
+
+def _source(bank: Bank, name: str) -> str | None:
+    """Return what a clip's name says of where it is from, if anything."""
+    stem = PurePosixPath(name).stem.casefold()
+    if bank.folder is None or len(stem) < _TELLING or stem.isdecimal():
+        return None
+    found = _ESC.fullmatch(stem)
+    return f"esc {found[1]}" if found else stem
 
 
 def _shape(recording: Recording) -> tuple[int, int, int]:

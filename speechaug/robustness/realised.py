@@ -130,8 +130,9 @@ def measure(applied: Applied) -> dict[str, float]:
     Returns:
         Values by the names of ``Condition.nominal``; what cannot be measured is left out.
     """
-    reported = ((place.rpartition(".")[2], float(values[0])) for place, values in applied.extras.items())
-    realised = {name: value for name, value in reported if not math.isnan(value)}  # NaN where a member was off
+    reported = [(place.rpartition(".")[2], float(values[0])) for place, values in applied.extras.items()]
+    # NaN where a member was off.
+    realised = {_ALIASES.get(name, name): value for name, value in reported if not math.isnan(value)}
     drawn = dict(applied.draws.walk())
     on = [(leaf, drawn[place]) for place, leaf in leaves(applied.policy) if drawn[place].on[0]]
     for leaf, draws in on:
@@ -229,6 +230,7 @@ def _delay_ms(response: NDArray[np.float64], sample_rate: int) -> float:
     return 1_000.0 * (int(later.argmax()) + 1 + sample_rate // 1_000) / sample_rate
 
 
+_ALIASES = {"impulses_per_s": "rate_per_s"}
 _LEVELS: dict[bytes, dict[str, float]] = {}
 _ROOMS: dict[tuple[str, int], dict[str, float]] = {}
 _PROBES: dict[str, Callable[[NDArray[np.float64], int], dict[str, float]]] = {

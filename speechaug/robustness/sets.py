@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,8 +79,8 @@ def corrupt(
 ) -> Written:
     """Write noisy test sets: every utterance under every condition of a suite.
 
-    The folder gets ``<corruption>/<severity>/`` with FLAC files (16 bits) and ``manifest.jsonl``, which carries over id,
-    text and speaker and says what was realised; ``clean/0`` is speech as it is. ``suite.json`` says what was done,
+    The folder gets ``<corruption>/<severity>/`` with FLAC files (16 bits) and ``manifest.jsonl``, which carries over
+    id, text and speaker and says what was realised; ``clean/0`` is speech as it is. ``suite.json`` says what was done,
     ``checksums.sha256`` is checked by ``sha256sum -c``. The same arguments give the same bytes, whatever the number of
     workers. What was stopped goes on where it was: files appear under their names when they are complete.
 
@@ -337,7 +337,8 @@ def _finish(job: _Job, done: Mapping[tuple[str, str], Row]) -> None:
 def _read_rows(folder: Path, job: _Job) -> dict[tuple[str, str], Row]:
     """Return the lines of an earlier run whose files are there."""
     rows: dict[tuple[str, str], Row] = {}
-    for path in [*(_folder_of(folder, condition) / MANIFEST_FILE for condition in job.conditions), folder / JOURNAL_FILE]:
+    manifests = [_folder_of(folder, condition) / MANIFEST_FILE for condition in job.conditions]
+    for path in (*manifests, folder / JOURNAL_FILE):
         if path.is_file():
             rows.update({_key(row): row for row in _whole_lines(path)})
     numbers = {said.id: number for number, said in enumerate(job.spoken.rows)}

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -150,6 +150,36 @@ def load_suite(
     return _suite(subset, sample_rate, noise, rooms)
 
 
+def trained_marks(suite: Suite, policies: Iterable[Transform | None]) -> dict[str, bool]:
+    """Say of each condition whether a training did the same, at whatever strength.
+
+    A compound counts as trained if one of its parts does.
+
+    Args:
+        suite: whose conditions are asked about.
+        policies: of the training.
+
+    Example:
+        >>> import speechaug as sa
+        >>> marks = trained_marks(load_suite("tiny"), [sa.AddColoredNoise(exponent=(-1.0, 1.0))])
+        >>> [name for name, trained in marks.items() if trained]
+        ['white:3']
+    """
+    from speechaug.data.leak import trained_with
+    from speechaug.robustness.catalogue import CATALOGUE, SRB
+
+    used = [policy for policy in policies if policy is not None]
+    whole: Subset = "srb" if suite.subset == "srb" else "full"
+    entries = SRB if whole == "srb" else CATALOGUE
+    marks = {}
+    for condition in suite.conditions:
+        policy, entry = condition.policy, entries.get(condition.corruption)
+        if used and policy is None and entry is not None:  # read from disk: what it would be here
+            policy = load_suite(whole, sample_rate=suite.sample_rate)[condition.name].policy
+        marks[condition.name] = policy is not None and trained_with(used, policy, entry.marks if entry else ())
+    return marks
+
+
 @functools.lru_cache(maxsize=8)
 def _suite(subset: Subset, sample_rate: int, noise: Bank | str | None, rooms: Bank | str | None) -> Suite:
     """Build a suite once a process."""
@@ -168,10 +198,6 @@ def _suite(subset: Subset, sample_rate: int, noise: Bank | str | None, rooms: Ba
 
 
 def _conditions(corruption: Corruption, sounds: Sounds) -> list[Condition]:
-    try:  # TEMPORARY
-        steps = corruption.steps(sounds)
-    except TypeError:
-        return []
     return [
         Condition(
             name=f"{corruption.name}:{severity}",
@@ -183,7 +209,7 @@ def _conditions(corruption: Corruption, sounds: Sounds) -> list[Condition]:
             min_sample_rate=corruption.min_sample_rate(severity),
             held_out=corruption.held_out,
         )
-        for severity, step in enumerate(steps, start=1)
+        for severity, step in enumerate(corruption.steps(sounds), start=1)
     ]
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from speechaug.robustness.catalogue.corruption import Corruption, fixed, grid
 from speechaug.robustness.catalogue.sounds import Sounds
 from speechaug.transform import Transform
-try:  # TEMPORARY
-    from speechaug.waveform.codec import Downsample, Mp3, MuLaw, Opus
-except ImportError:
-    Downsample = Mp3 = MuLaw = Opus = None
+from speechaug.waveform.codec import Downsample, Mp3, MuLaw, Opus
 from speechaug.waveform.distortion import Quantization
 from speechaug.waveform.filter import BandPass, HighPass, LowPass
 from speechaug.waveform.level import Rescale

@@ -10,10 +10,7 @@ from speechaug.robustness.catalogue.noise import environment
 from speechaug.robustness.catalogue.sounds import Sounds
 from speechaug.transform import Transform
 from speechaug.waveform.enhancement import SpectralSubtraction
-try:  # TEMPORARY
-    from speechaug.waveform.fault import Dropouts, GainSteps, LowLevel, PacketLoss, PercentileClipping
-except ImportError:
-    Dropouts = GainSteps = LowLevel = PacketLoss = PercentileClipping = None
+from speechaug.waveform.fault import Dropouts, GainSteps, LowLevel, PacketLoss, PercentileClipping
 
 
 def _clipping(_: Sounds, *, clipped_fraction: float) -> Transform:

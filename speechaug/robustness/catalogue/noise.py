@@ -7,10 +7,7 @@ from collections.abc import Callable
 from speechaug.robustness.catalogue.corruption import Corruption, fixed, grid
 from speechaug.robustness.catalogue.sounds import Sounds
 from speechaug.transform import Transform
-try:  # TEMPORARY
-    from speechaug.waveform.interference import AddBabble, AddHum, AddImpulses, AddSpeechShapedNoise
-except ImportError:
-    AddBabble = AddHum = AddImpulses = AddSpeechShapedNoise = None
+from speechaug.waveform.interference import AddBabble, AddHum, AddImpulses, AddSpeechShapedNoise
 from speechaug.waveform.noise import AddColoredNoise, AddNoise
 
 SNR_DB = (20, 15, 10, 5, 0)
@@ -50,7 +47,7 @@ def _speech_shaped(_: Sounds, *, snr_db: float) -> Transform:
 
 
 def _impulsive(_: Sounds, *, rate_per_s: float) -> Transform:
-    return AddImpulses(rate_per_s=fixed(rate_per_s), decay_ms=(5.0, 50.0))
+    return AddImpulses(rate_per_s=fixed(rate_per_s), decay_ms=(5.0, 50.0), level_db=fixed(0.0))
 
 
 def _hum(_: Sounds, *, snr_db: float) -> Transform:

@@ -8,10 +8,7 @@ from speechaug.compose import Compose, OneOf
 from speechaug.robustness.catalogue.corruption import Corruption, Step, fixed, grid
 from speechaug.robustness.catalogue.sounds import Rooms, Sounds
 from speechaug.transform import Transform
-try:  # TEMPORARY
-    from speechaug.waveform.echo import Echo
-except ImportError:
-    Echo = None
+from speechaug.waveform.echo import Echo
 from speechaug.waveform.noise import AddNoise
 from speechaug.waveform.room import Reverb
 

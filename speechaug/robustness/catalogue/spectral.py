@@ -5,10 +5,7 @@ from __future__ import annotations
 from speechaug.robustness.catalogue.corruption import Corruption, fixed, grid
 from speechaug.robustness.catalogue.sounds import Sounds
 from speechaug.transform import Transform
-try:  # TEMPORARY
-    from speechaug.waveform.echo import Chorus
-except ImportError:
-    Chorus = None
+from speechaug.waveform.echo import Chorus
 from speechaug.waveform.equalize import Equalizer, HighShelf, LowShelf
 from speechaug.waveform.modulation import Tremolo
 
@@ -30,8 +27,9 @@ def _device_eq(_: Sounds, *, gain_db: float) -> Transform:
 
 
 def chorus(_: Sounds, *, delay_ms: float) -> Transform:
-    """Add wavering copies."""
-    return Chorus(delay_ms=fixed(delay_ms))
+    """Add two copies that waver, as SoX does with the parameters of Speech Robust Bench."""
+    later = (delay_ms, delay_ms + 10.0)
+    return Chorus(delay_ms=later, voices=2, depth_ms=fixed(2.0), rate_hz=(0.25, 0.4), decay=fixed(0.7))
 
 
 def tremolo(_: Sounds, *, depth: float) -> Transform:

@@ -16,10 +16,7 @@ from speechaug.robustness.catalogue.corruption import Corruption, Step, fixed, g
 from speechaug.robustness.catalogue.sounds import Rooms, Sounds
 from speechaug.transform import Transform
 from speechaug.waveform.distortion import Clipping
-try:  # TEMPORARY
-    from speechaug.waveform.echo import Phaser
-except ImportError:
-    Phaser = None
+from speechaug.waveform.echo import Phaser
 from speechaug.waveform.equalize import HighShelf, LowShelf
 from speechaug.waveform.modulation import Tremolo
 from speechaug.waveform.noise import AddColoredNoise, AddNoise
