@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from speechaug.spectrogram.warp import TimeWarp
     from speechaug.transform import TRANSFORMS, Augmented, Transform, from_dict, span
     from speechaug.waveform.air import AirAbsorption
+    from speechaug.waveform.codec import Downsample, Mp3, MuLaw, Opus
     from speechaug.waveform.echo import Chorus, Echo, Phaser
     from speechaug.waveform.enhancement import SpectralSubtraction
-    from speechaug.waveform.codec import Downsample, Mp3, MuLaw, Opus
     from speechaug.waveform.equalize import Equalizer, HighShelf, LowShelf
     from speechaug.waveform.fault import Dropouts, GainSteps, LowLevel, PacketLoss, PercentileClipping
     from speechaug.waveform.filter import BandPass, HighPass, LowPass

@@ -3,9 +3,9 @@
 from speechaug.functional.air import absorption_db
 from speechaug.functional.codec import downsample, mp3, mu_law, opus, sample_and_hold
 from speechaug.functional.distortion import clipping, quantize, tanh_distortion
+from speechaug.functional.echo import chorus, echo, phaser
 from speechaug.functional.enhancement import spectral_subtraction
 from speechaug.functional.fault import dropouts, gain_steps, lost_frames, low_level, packet_loss, percentile_clipping
-from speechaug.functional.echo import chorus, echo, phaser
 from speechaug.functional.filter import bandpass, equalize, high_shelf, highpass, in_series, low_shelf, lowpass
 from speechaug.functional.interference import (
     add_babble,
