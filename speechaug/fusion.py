@@ -75,7 +75,8 @@ def run_masks(x: Tensor, lengths: Tensor, group: Group, children: Mapping[str, A
         on, params = _acting(children[place], x.device)
         if on is not None:
             axis, first, width = cast(Mask, member).stripes(lengths, x.shape[1], **params)
-            stripes[axis].append((first, torch.where(on[:, None], width, 0)))
+            everywhere = isinstance(children[place], Draws) and children[place].count == len(x)
+            stripes[axis].append((first, width if everywhere else torch.where(on[:, None], width, 0)))
     if not stripes[1] and not stripes[2]:
         return x
     y: Tensor = F.masks(x, lengths, _together(stripes[1], lengths), _together(stripes[2], lengths))
@@ -127,6 +128,8 @@ def _together(stripes: list[tuple[Tensor, Tensor]], lengths: Tensor) -> tuple[Te
     if not stripes:
         none = lengths.new_zeros(lengths.shape[0], 0)
         return none, none
+    if len(stripes) == 1:
+        return stripes[0]
     first, width = (torch.cat(parts, dim=1) for parts in zip(*stripes, strict=True))
     return first, width
 

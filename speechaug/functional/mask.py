@@ -28,7 +28,9 @@ def whole_width(unit: Tensor, low: float, high: Tensor) -> Tensor:
         [[0, 0, 1, 1]]
     """
     top = torch.floor(high.double())
-    bottom = top.clamp(max=float(low)).floor() if low > 0.0 else 0.0
+    if low <= 0.0:
+        return (unit.double() * (top + 1.0)).long()
+    bottom = top.clamp(max=float(low)).floor()
     return (bottom + unit.double() * (top + 1.0 - bottom)).long()
 
 
@@ -136,7 +138,7 @@ def place_stripes(inside: Tensor | int, start: Tensor, width: Tensor) -> Stripes
         ([[0, 6, 0]], [[4, 4, 10]])
     """
     width = width.clamp(max=inside) if isinstance(inside, int) else torch.minimum(width, inside)
-    return (start.double() * (inside - width + 1)).long(), width
+    return (start.double() * (inside + 1 - width)).long(), width
 
 
 def masks(

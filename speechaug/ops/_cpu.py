@@ -124,5 +124,5 @@ def array(x: Tensor) -> NDArray[Any]:
         >>> array(torch.ones(2, 3)).flags.c_contiguous
         True
     """
-    values: NDArray[Any] = np.asarray(x.detach().contiguous().numpy())
-    return values
+    values: NDArray[Any] = (x.detach() if x.requires_grad else x).numpy()
+    return values if values.flags.c_contiguous else np.ascontiguousarray(values)

@@ -28,36 +28,29 @@ _STRETCHES = LANES // 4  # whose samples lie together in coloured noise, as many
 _SIGN = 0x80000000
 
 
-def _product(word: Lanes, factor: int) -> tuple[Lanes, Lanes]:
-    """The upper and the lower half of products of 32 bits: processors multiply so every other lane at once."""
-    even, odd = ((half * factor).halves() for half in (word.pairs() & 0xFFFFFFFF, word.pairs() >> 32))
-    return even.every_other(odd), word * factor
-
-
 @intrinsic
 def _store_words(typingctx: Any, keys: Any, stream: Any, block: Any, apart: Any, words: Any, place: Any) -> Any:
     """Four words of each of the blocks ``block, block + apart, ...``, the next one ``LANES`` places on."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        keys, stream, block, apart, words, place = args
+        _, stream, block, apart, _, _ = args
         word, upper = ir.IntType(32), ir.Constant(block.type, 32)
         first, step, high, low = (
             spread(builder, builder.trunc(value, word), _BLOCKS)
             for value in (block, apart, builder.lshr(block, upper), stream)
         )
-        c0, c1 = first + step * constant(builder, list(range(_BLOCKS))), high  # these blocks never pass a 2 ** 32
-        c2, c3 = low, constant(builder, [0] * _BLOCKS)
-        rounds, everywhere = (
-            Memory(context, builder, signature.args[0], keys),
-            list(range(_COPIES)) * (_BLOCKS // _COPIES),
-        )
-        for at in range(0, 20 * _COPIES, 2 * _COPIES):
-            k0, k1 = (rounds.load(at + which, _COPIES).take(everywhere) for which in (0, _COPIES))
-            (high0, low0), (high1, low1) = _product(c0, 0xD2511F53), _product(c2, 0xCD9E8D57)
-            c0, c1, c2, c3 = high1 ^ (c1 ^ k0), low1, high0 ^ (c3 ^ k1), low0
-        memory = Memory(context, builder, signature.args[4], words)
-        for number, numbers in enumerate((c0, c1, c2, c3)):
-            memory.store(numbers, after(builder, place, number * LANES))
+        rounds, memory = (Memory(context, builder, signature.args[at], args[at]) for at in (0, 4))
+        for begin in range(0, _BLOCKS, _COPIES):
+            numbers = constant(builder, list(range(begin, begin + _BLOCKS)))  # which never pass a 2 ** 32
+            counter = (first + step * numbers, high, low, numbers ^ numbers)
+            # A word takes 64 bits, so that a product has room. What stands in its upper half does not matter.
+            c0, c1, c2, c3 = (part.take(list(range(_COPIES))).widened() for part in counter)
+            for at in range(0, 20 * _COPIES, 2 * _COPIES):
+                k0, k1 = (rounds.load(at + which, _COPIES).take(2 * list(range(_COPIES))).pairs() for which in (0, _COPIES))
+                p0, p1 = (c0 & 0xFFFFFFFF) * 0xD2511F53, (c2 & 0xFFFFFFFF) * 0xCD9E8D57
+                c0, c1, c2, c3 = p1.uppers() ^ (c1 ^ k0), p1, p0.uppers() ^ (c3 ^ k1), p0
+            for number, part in enumerate((c0, c1, c2, c3)):
+                memory.store(part.narrowed(), after(builder, args[5], number * LANES + begin))
         return context.get_dummy_value()
 
     whole = types.int64

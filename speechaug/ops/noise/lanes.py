@@ -98,15 +98,18 @@ class Lanes:
         """Pairs of 32-bit numbers as numbers of 64 bits, the first the lower half."""
         return Lanes(self.builder, self.builder.bitcast(self.value, ir.VectorType(ir.IntType(64), self.count // 2)))
 
-    def halves(self) -> Lanes:
-        """The pairs that numbers of 64 bits are made of."""
-        return Lanes(self.builder, self.builder.bitcast(self.value, ir.VectorType(ir.IntType(32), self.count * 2)))
+    def widened(self) -> Lanes:
+        """Whole numbers of 32 bits as numbers of 64 bits."""
+        return Lanes(self.builder, self.builder.zext(self.value, ir.VectorType(ir.IntType(64), self.count)))
 
-    def every_other(self, other: Lanes) -> Lanes:
-        """Numbers 1, 3, 5, ... of both, by turns."""
-        places = [lane + 1 if lane % 2 == 0 else lane + self.count for lane in range(self.count)]
-        chosen = ir.Constant(ir.VectorType(ir.IntType(32), self.count), places)
-        return Lanes(self.builder, self.builder.shuffle_vector(self.value, other.value, chosen))
+    def uppers(self) -> Lanes:
+        """The upper halves of numbers of 64 bits, twice: where processors shift slower than they permute."""
+        halves = self.builder.bitcast(self.value, ir.VectorType(ir.IntType(32), 2 * self.count))
+        return Lanes(self.builder, halves).take([lane | 1 for lane in range(2 * self.count)]).pairs()
+
+    def narrowed(self) -> Lanes:
+        """The lower halves of numbers of 64 bits."""
+        return Lanes(self.builder, self.builder.trunc(self.value, ir.VectorType(ir.IntType(32), self.count)))
 
 
 def constant(builder: Any, numbers: list[int]) -> Lanes:
