@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
 
 from speechaug._lightning import refuse_foreign
 from speechaug.asr.classifier import SpeechClassifier
@@ -22,7 +23,7 @@ from speechaug.data.module import EVALUATION_SEED
 from speechaug.data.rendered import render_rows
 from speechaug.rng import Rng
 from speechaug.robustness.metrics import count_edits
-from speechaug.robustness.suite import Suite
+from speechaug.robustness.suite import Condition, Suite
 from speechaug.transform import Transform
 
 MEAN_NOISY = "mean_noisy"
@@ -56,7 +57,7 @@ class RobustnessEvaluation(Callback):
             ``rooms`` give.
         suite: conditions of the robustness suite instead: ``tiny``, ``standard``, ``full``, ``srb`` or names such as
             ``["white:3", "babble:2"]``. Each utterance is then corrupted alone on the CPU, as
-            :func:`speechaug.robustness.evaluate` does it; rows must be ``(T,)``.
+            :func:`speechaug.robustness.evaluate` does it; rows must have one channel.
         noise: folder or bank of noise that training does not use; gives ``noise_20db``, ``_10db``, ``_5db``, ``_0db``,
             or replaces the suite's own.
         rooms: folder or bank of room responses that training does not use; gives ``room``, or replaces the suite's own.
@@ -204,14 +205,23 @@ class RobustnessEvaluation(Callback):
             return dict(batch)
         lengths = batch[self.lengths_key] if self.lengths_key else None
         if self.suite is not None:
-            valid = torch.full((len(x),), x.shape[-1]) if lengths is None else lengths
-            x, lengths = render_rows(
-                self.suite[name], x, valid, ids, sample_rate=self.sample_rate, seed=EVALUATION_SEED
-            )
+            x, lengths = self._render(self.suite[name], x, lengths, ids)
         else:
             draws = policy.sample(Rng.from_ids(seed=EVALUATION_SEED, epoch=0, ids=ids))
             x, lengths = policy(x, lengths, draws, sample_rate=self.sample_rate)
         return {**batch, self.waveform_key: x, **({self.lengths_key: lengths} if self.lengths_key else {})}
+
+    def _render(
+        self, condition: Condition, x: Tensor, lengths: Tensor | None, ids: Sequence[str]
+    ) -> tuple[Tensor, Tensor]:
+        mono = x.squeeze(1) if x.ndim == 3 and x.shape[1] == 1 else x
+        if mono.ndim != 2:
+            raise ValueError(
+                f"RobustnessEvaluation: {self.waveform_key} must have one channel with a suite, got {tuple(x.shape)}"
+            )
+        valid = torch.full((len(x),), x.shape[-1]) if lengths is None else lengths
+        y, y_lengths = render_rows(condition, mono, valid, ids, sample_rate=self.sample_rate, seed=EVALUATION_SEED)
+        return (y.unsqueeze(1) if x.ndim == 3 else y), y_lengths
 
     def _count(self, condition: str, batch: Batch, heard: list[str], *, exact: bool) -> None:
         tally = self._tallies[condition]

@@ -1,7 +1,8 @@
-"""The command line: ``speechaug demo``, ``train``, ``transforms``, ``doctor``."""
+"""The command line: ``speechaug demo``, ``train``, ``evaluate`` and the others of ``COMMANDS``."""
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -11,6 +12,9 @@ from typing import Any, NoReturn, TextIO
 COMMANDS = {
     "demo": "train without and with augmentation, write a report",
     "train": "train and test a recognizer on your data",
+    "evaluate": "measure how robust any recognizer is",
+    "corrupt": "write noisy test sets",
+    "report": "compare evaluations: tables and a page",
     "transforms": "list every transform",
     "doctor": "check the installation",
 }
@@ -22,12 +26,40 @@ EPILOG = """examples:
       --data.policy small_sample --steps 3000
   speechaug train --print_config > train.yaml; speechaug train --config train.yaml
   speechaug train --config runs/train/config.yaml   do a run again
+  speechaug evaluate --data test.jsonl --checkpoint runs/train/model.ckpt
+  speechaug evaluate --data test.jsonl --command 'my_asr {wav}' --suite tiny --output runs/mine
+  speechaug corrupt test.jsonl noisy/  noisy test sets for any recognizer
+  speechaug report runs/before runs/after
   speechaug transforms                 every transform, its parameters and units
   speechaug doctor                     is the installation sound?
 
+speechaug COMMAND --help lists the options of a command, with examples.
 An error is one line; with --debug, anywhere in the command, its traceback comes before it.
 
 exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C"""
+
+EXAMPLES = {
+    "evaluate": """examples:
+  speechaug evaluate --data test.jsonl --checkpoint runs/train/model.ckpt --output runs/mine
+  speechaug evaluate --data digits/ --pattern '{text}_{speaker}_{take}.wav' --model whisper-tiny/ --suite full
+  speechaug evaluate --data LibriSpeech/test-clean --bundle WAV2VEC2_ASR_BASE_960H --limit 200 --draws 3
+  speechaug evaluate --data test.tsv --command 'my_asr --beam 8 {wav}' --noise noise/test --rooms rir/test
+  speechaug evaluate --data noisy/ --checkpoint model.ckpt        what speechaug corrupt wrote
+  speechaug evaluate --data test.jsonl --checkpoint new.ckpt --output runs/new --baseline runs/old
+
+Exactly one of --checkpoint, --model, --bundle and --command says what recognizes. A run that was stopped goes on where
+it was; two runs give the same bytes.""",
+    "corrupt": """examples:
+  speechaug corrupt test.jsonl noisy/
+  speechaug corrupt digits/ noisy/ --pattern '{text}_{speaker}_{take}.wav' --suite full --limit 100
+  speechaug corrupt test.jsonl noisy/ --suite '[white:1,white:3,white:5]' --noise noise/test
+  cd noisy && sha256sum --check checksums.sha256""",
+    "report": """examples:
+  speechaug report runs/mine
+  speechaug report runs/before runs/after --baseline before --output runs/report.html
+  speechaug report runs/seed0 runs/seed1 runs/old --data test.jsonl     with sounds""",
+}
+"""What ``--help`` of a command ends with."""
 
 EXPECTED = ("ValueError", "OSError", "MisconfigurationException", "YAMLError")
 """Names of the errors whose message says all; by name, so that nothing heavy is imported for them."""
@@ -86,7 +118,25 @@ def _command_parser(command: str | None) -> Any:
         from speechaug.catalog import print_transforms
 
         parser.add_function_arguments(print_transforms, as_group=False)
+    elif command in EXAMPLES:
+        _add_robustness_arguments(parser, command)
     return parser
+
+
+def _add_robustness_arguments(parser: Any, command: str) -> None:
+    from speechaug.robustness.commands import run_corrupt, run_evaluate
+    from speechaug.robustness.report import report
+
+    parser.epilog = EXAMPLES[command]
+    if command == "evaluate":
+        parser.add_function_arguments(run_evaluate, as_group=False)
+    elif command == "corrupt":
+        parser.add_argument("src", help="table, folder, tar or list of recordings with transcripts")
+        parser.add_argument("dst", help="folder to write to, outside src")
+        parser.add_function_arguments(run_corrupt, as_group=False, skip={"src", "dst"})
+    else:
+        parser.add_argument("runs", nargs="+", help="folders of evaluations or trainings; one name: training seeds")
+        parser.add_function_arguments(report, as_group=False, skip={"runs"})
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -107,9 +157,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
         from speechaug.demo import demo
 
         demo(**vars(options))
-    else:
+    elif parsed.command == "train":
         _train(parser, parsed)
+    else:
+        _robustness(parser, parsed.command, vars(options))
     return 0
+
+
+def _robustness(parser: Any, command: str, options: dict[str, Any]) -> None:
+    from speechaug.robustness import commands
+
+    if command == "report":
+        commands.report(options.pop("runs"), **options)
+    elif command == "corrupt":
+        commands.run_corrupt(**options)
+    else:
+        given = [name for name in commands.RECOGNIZERS if options[name] is not None]
+        if len(given) != 1:
+            ways = ", ".join(f"--{name}" for name in commands.RECOGNIZERS)
+            found = " and ".join(f"--{name}" for name in given) or "none"
+            parser.error(f"evaluate: exactly one of {ways} must be given, got {found}")
+        commands.run_evaluate(**options)
 
 
 def _train(parser: Any, parsed: Any) -> None:
@@ -130,6 +198,10 @@ def main() -> None:
         warnings.showwarning = _show_warning
         try:
             code = run(given)
+            sys.stdout.flush()
+        except BrokenPipeError:  # who reads has seen enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
         except KeyboardInterrupt as stop:
             print("; ".join(["speechaug: stopped", *map(str, stop.args)]), file=sys.stderr)
             code = 130

@@ -23,6 +23,7 @@ from speechaug.callbacks import SpectrogramAugment
 from speechaug.data import SpeechDataModule
 
 RATE = 8_000
+SUITE = ["white:3", "telephone:3"]
 WORDS = {"la": 400.0, "mi": 900.0, "so": 1_600.0}
 
 
@@ -129,6 +130,9 @@ def main(folder: Path, ranks: int) -> None:
     with torch.no_grad():
         whole.model.head.bias[0] -= 1.0  # fewer blanks, more words: all sorts of errors to count
     tested = trainer(folder, **place).test(whole, datamodule=data, verbose=False)
+    results = whole.test_results
+    suite = voices(folder, test_suite=SUITE)
+    trainer(folder, **place).test(whole, datamodule=suite, verbose=False)
     told = {
         "batches": seen.batches,
         "samples": seen.samples,
@@ -137,7 +141,8 @@ def main(folder: Path, ranks: int) -> None:
         "resumed_draws": rest.draws,
         "same_weights": again_same,
         "logged": tested,
-        "results": whole.test_results,
+        "results": results,
+        "suite_results": whole.test_results,
         "weights": whole.state_dict(),
     }
     torch.save(told, folder / f"{ranks}-{first.global_rank}.pt")

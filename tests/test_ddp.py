@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import Seen, main, make_voices, recognizer, same_weights, trainer, voices
+from small_runs import SUITE, Seen, main, make_voices, recognizer, same_weights, trainer, voices
 
 import speechaug as sa
 from speechaug.callbacks import SpectrogramAugment
+from speechaug.robustness.evaluate import evaluate
 
 pytestmark = [
     pytest.mark.global_rng,
@@ -90,3 +91,16 @@ def test_no_utterance_counts_twice_and_error_rates_are_those_of_one_process(
     assert len(data.test_utterances) % RANKS  # one rank has an utterance more
     sort = [sorted(map(repr, rows)) for rows in (ranks[0]["results"], alone.test_results)]
     assert sort[0] == sort[1]
+
+
+def test_the_suite_in_two_processes_is_evaluate_in_one(ranks: list[dict[str, Any]], folder: Path) -> None:
+    model = recognizer()
+    model.load_state_dict(ranks[0]["weights"])
+    data = voices(folder)
+    evaluation = evaluate(model, data, suite=SUITE, normaliser="text")
+    keys = ("condition", "id", "speaker", "reference", "hypothesis", "substitutions", "deletions", "insertions")
+    expected = sorted(tuple(record[key] for key in keys) for record in evaluation.records)
+    assert len(expected) == len(data.test_utterances) * (1 + len(SUITE))
+    assert len({row[4] for row in expected}) > 1
+    for told in ranks:
+        assert sorted(tuple(row[key] for key in keys) for row in told["suite_results"]) == expected

@@ -123,7 +123,7 @@ def test_the_declared_rate_is_what_is_heard(speech):
     kept = {}
 
     def hears(waves):
-        kept.update({len(wave): kept.get(len(wave), []) + [wave] for wave in waves})
+        kept.update({len(wave): [*kept.get(len(wave), []), wave] for wave in waves})
         return [""] * len(waves)
 
     evaluate(hears, speech, suite=["white:3"], sample_rate=16_000, batch_size=1)

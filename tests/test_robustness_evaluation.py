@@ -20,6 +20,9 @@ from speechaug import audio
 from speechaug.asr.classifier import SpeechClassifier
 from speechaug.asr.text import normalise_text
 from speechaug.callbacks import RobustnessEvaluation
+from speechaug.robustness.evaluate import evaluate
+from speechaug.robustness.render import render
+from speechaug.robustness.suite import load_suite
 
 runs = pytest.mark.global_rng
 
@@ -304,6 +307,47 @@ def test_two_processes_count_each_utterance_once(tree, tmp_path):
     assert told[1][0]["val_wer/loud"] == pytest.approx(expected["loud"])
 
 
+@runs
+def test_the_suite_is_that_of_evaluate(tree, tmp_path):
+    """What is logged in a validation are the rates of an evaluation of the same utterances."""
+    names = ["white:3", "telephone:3", "white:5"]
+    data = speech(tree, val_takes=3, batch_size=5)
+    model = recognizer()
+    with torch.no_grad():
+        model.model.head.bias[0] -= 2.0
+    evaluation = RobustnessEvaluation(suite=names, sample_rate=RATE)
+    run = trainer(tmp_path, [evaluation], **validating())
+    run.validate(model, datamodule=data, verbose=False)
+    expected = {}
+    heard = evaluate(model, data.val_utterances, suite=names, normaliser="text").records
+    for name in names:
+        rows = [record for record in heard if record["condition"] == name]
+        expected[name] = jiwer.wer([r["reference"] for r in rows], [r["hypothesis"] for r in rows])
+    assert list(evaluation.conditions) == names and len(set(expected.values())) > 1
+    logged = {name.removeprefix("val_wer/"): float(value) for name, value in run.callback_metrics.items()}
+    assert {name: logged[name] for name in names} == pytest.approx(expected)
+    assert logged["mean_noisy"] == pytest.approx(np.mean(list(expected.values())))
+
+
+@runs
+def test_the_suite_with_own_keys(tree, tmp_path):
+    heard = []
+
+    class Hears(WithOtherKeys):
+        def transcribe_batch(self, batch):
+            heard.extend(batch["audio"].numpy())
+            return [""] * len(batch["audio"])
+
+    run = trainer(tmp_path, [RobustnessEvaluation(suite=["white:3"], **KEYS)], **validating())
+    run.validate(Hears(), DataLoader(plain_rows(tree, ["one_ann_1"]), batch_size=1), verbose=False)
+    condition = load_suite("tiny", sample_rate=RATE)["white:3"]
+    samples = audio.read(tree / "one_ann_1.wav")[0][0]
+    assert np.array_equal(heard[0], render(condition, samples, RATE, id="one_ann_1").samples[None])
+    rows = [{"audio": torch.zeros(2, 900), "words": "ONE", "name": "a"}]
+    with pytest.raises(ValueError, match=r"audio must have one channel with a suite, got \(1, 2, 900\)"):
+        run.validate(Hears(), DataLoader(rows, batch_size=1), verbose=False)
+
+
 # What is refused
 
 
@@ -390,6 +434,9 @@ def test_what_can_be_known_before_the_first_batch(tree, tmp_path):
         ({"conditions": {"clean": None}}, "noise, rooms or conditions that are not clean must be given"),
         ({"conditions": {}}, "RobustnessEvaluation: conditions must hold at least one"),
         ({"conditions": NOISY, "noise": FAN}, "conditions must be None with noise or rooms"),
+        ({"conditions": NOISY, "suite": "tiny"}, "conditions must be None with a suite, which has its own"),
+        ({"suite": "huge"}, "subset must be tiny, standard, full or srb, got 'huge'"),
+        ({"suite": ["clean"]}, "noise, rooms or conditions that are not clean must be given"),
         ({"conditions": {"mean_noisy": sa.Gain()}}, "conditions must not be named 'mean_noisy'"),
         ({"conditions": {"far": "absent.yaml"}}, "RobustnessEvaluation: conditions.far must be none, small_sample or"),
         ({"conditions": {"masked": sa.presets.specaugment("LD")}}, "conditions.masked must act on waveforms"),

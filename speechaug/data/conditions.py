@@ -134,13 +134,17 @@ def resolve_suite(
     }
     if isinstance(source, str):
         return load_suite(source, sample_rate=sample_rate, **banks)  # type: ignore[arg-type]
-    every = load_suite("full", sample_rate=sample_rate, **banks)
-    unknown = [name for name in source if name not in every.names]
+    suites = [load_suite(subset, sample_rate=sample_rate, **banks) for subset in ("full", "srb")]  # type: ignore[arg-type]
+    known = {condition.name: condition for suite in reversed(suites) for condition in suite.conditions}
+    unknown = [name for name in source if name not in known]
     if unknown:
-        why = f"needs more than {sample_rate} Hz" if unknown[0] in every.left_out else "is no condition"
+        needs_more = any(unknown[0] in suite.left_out for suite in suites)
+        why = f"needs a higher rate than {sample_rate} Hz" if needs_more else "is no condition"
         raise ValueError(f"suite: must hold names such as white:3, got {unknown[0]!r}, which {why}")
-    names = ["clean", *(name for name in source if name != "clean")]
-    return dataclasses.replace(every, subset="chosen", conditions=tuple(every[name] for name in names))  # type: ignore[arg-type]
+    names = dict.fromkeys(["clean", *source])
+    return dataclasses.replace(
+        suites[0], subset="chosen", conditions=tuple(known[name] for name in names), left_out=()
+    )
 
 
 def _with_banks(policy: Transform, noise: Bank | None, rooms: Bank | None) -> Transform:

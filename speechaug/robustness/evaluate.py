@@ -24,10 +24,9 @@ from speechaug._progress import progress_bar
 from speechaug.audio import FloatArray
 from speechaug.data.conditions import BankSource, PolicySource, SuiteSource, resolve_policy, resolve_suite
 from speechaug.data.findings import summarize
-from speechaug.data.leak import banks_of, check_banks, shared_clips, trained_with
+from speechaug.data.leak import banks_of, check_banks, shared_clips
 from speechaug.data.manifest import shorten
 from speechaug.data.sources import Source
-from speechaug.robustness.catalogue import CATALOGUE
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.normalise import Normaliser, get_normaliser
 from speechaug.robustness.recognizers import Devices, Recognizer, Transcribe, as_recognizer
@@ -35,7 +34,7 @@ from speechaug.robustness.records import Record, make_record
 from speechaug.robustness.render import render
 from speechaug.robustness.sets import NoisySets, is_noisy_sets, read_noisy_sets
 from speechaug.robustness.spoken import Spoken, read_spoken
-from speechaug.robustness.suite import Condition, Suite
+from speechaug.robustness.suite import Condition, Suite, trained_marks
 from speechaug.robustness.transcripts import Heard, Transcripts, transcript_key
 from speechaug.transform import Transform
 
@@ -207,10 +206,9 @@ def _from_disk(noisy: NoisySets, sample_rate: int, limit: int | None) -> _Plan:
 
 def _trained(suite: Suite, policy: Transform | None) -> dict[str, bool]:
     """Say which conditions training knew, refuse clips that it knew, and tell of those cut from the same recording."""
-    tested = [condition for condition in suite.conditions if condition.policy is not None]
-    if policy is None or not tested:
+    if policy is None:
         return {}
-    banks = banks_of(policy), banks_of([condition.policy for condition in tested])
+    banks = banks_of(policy), banks_of([condition.policy for condition in suite.conditions])
     check_banks(*banks)
     related = [f"{clip.trained} = {clip.tested}" for clip in shared_clips(*banks)]
     if related:
@@ -220,16 +218,7 @@ def _trained(suite: Suite, policy: Transform | None) -> dict[str, bool]:
             UserWarning,
             stacklevel=3,
         )
-    return {
-        condition.name: trained_with([policy], condition.policy, _marks(condition))
-        for condition in tested
-        if condition.policy is not None
-    }
-
-
-def _marks(condition: Condition) -> tuple[str, ...]:
-    known = CATALOGUE.get(condition.corruption)
-    return known.marks if known is not None else ()
+    return trained_marks(suite, [policy])
 
 
 # Doing it.
@@ -257,7 +246,6 @@ class _Work:
     """Renders, recognizes and keeps, chunk by chunk; what is known already is neither rendered nor recognized."""
 
     def __init__(
-        self,
         self, recognizer: Recognizer, plan: _Plan, kept: Transcripts, *, batch_size: int, workers: int | None
     ) -> None:
         self.recognizer, self.parts, self.seed, self.kept = recognizer, plan.parts, plan.seed, kept

@@ -1,0 +1,213 @@
+"""speechaug evaluate, corrupt and report: files, tables, help, and errors in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from trainings import recognizer
+
+from speechaug.__main__ import main, run
+from speechaug.robustness.evaluate import evaluate
+from speechaug.robustness.evaluation import Evaluation
+
+pytestmark = pytest.mark.global_rng
+
+RATE = 8_000
+PATTERN = "{text}_{speaker}_{take}.wav"
+SUITE = "[white:3,white:5]"
+LOUD = """
+import sys, soundfile
+samples, rate = soundfile.read(sys.argv[1])
+print("one" if samples.std() > float(sys.argv[2]) else "two")
+"""
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """Two words by two speakers; one of them is loud."""
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for speaker in ("ann", "theo"):
+        for text, level in (("one", 0.4), ("two", 0.1)):
+            for take in range(2):
+                tone = level * np.sin(np.arange(1_500 + 90 * take) / (3 + len(speaker)))
+                soundfile.write(folder / f"{text}_{speaker}_{take}.wav", tone, RATE)
+    return folder
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> str:
+    """Return a recognizer that goes by the level."""
+    path = tmp_path / "loud.py"
+    path.write_text(LOUD)
+    return f"{sys.executable} {path} {{wav}} 0.15"
+
+
+def shown(capsys, *given: str) -> str:
+    assert run(list(given)) == 0
+    return capsys.readouterr().out
+
+
+def fails(monkeypatch, capsys, *given: str, code: int = 1) -> str:
+    """Run ``main`` and return the first line it wrote to stderr."""
+    monkeypatch.setattr(sys, "argv", ["speechaug", *given])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == code
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == code  # wrong usage has a tip, too
+    assert lines[0].startswith("speechaug: error: ")
+    return lines[0].removeprefix("speechaug: error: ")
+
+
+def checkpoint(path: Path) -> Path:
+    import lightning.pytorch as pl
+
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    trainer.strategy.connect(recognizer())
+    trainer.save_checkpoint(path)
+    return path
+
+
+def test_evaluate_a_command_and_compare(digits, command, tmp_path, capsys):
+    def arguments(threshold, name, *more):
+        data = ["--data", str(digits), "--pattern", PATTERN, "--suite", SUITE, "--output", str(tmp_path / name)]
+        given = ["--command", command.replace("0.15", threshold), "--sample_rate", str(RATE), "--name", name]
+        return ["evaluate", *data, *given, *more]
+
+    text = shown(capsys, *arguments("0.15", "good"))
+    good = Evaluation.load(tmp_path / "good")
+    assert "good" in text and "white" in text
+    assert {(r["condition"], r["reference"] == r["hypothesis"]) for r in good.records} == {
+        ("clean", True),
+        ("white:3", True),
+        ("white:5", True),
+    }
+    page = (tmp_path / "good" / "report.html").read_text()
+    assert page.count("<audio") >= 2 and "white" in page
+    again = {path.name: path.read_bytes() for path in (tmp_path / "good").iterdir()}
+    assert {"results.jsonl", "evaluation.json", "transcripts.jsonl", "report.html", "report.json"} <= set(again)
+
+    text = shown(capsys, *arguments("0.0", "poor", "--baseline", str(tmp_path / "good"), "--limit", "8"))
+    assert "good" in text and "poor" in text
+    shown(capsys, *arguments("0.15", "good"))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "good").iterdir()} == again
+
+
+def test_evaluate_is_what_python_does(digits, tmp_path, capsys):
+    model = checkpoint(tmp_path / "model.ckpt")
+    data = ["--data", str(digits), "--pattern", PATTERN, "--suite", "tiny", "--draws", "2", "--seed", "3"]
+    more = ["--output", str(tmp_path / "out"), "--groups", "{ann: north}", "--normaliser", "text", "--examples", "0"]
+    shown(capsys, "evaluate", *data, *more, "--checkpoint", str(model), "--workers", "0")
+    options = {"pattern": PATTERN, "suite": "tiny", "draws": 2, "seed": 3, "normaliser": "text"}
+    evaluation = evaluate(model, str(digits), **options, groups={"ann": "north"}, output=tmp_path / "python")
+    for name in ("results.jsonl", "evaluation.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "python" / name).read_bytes()
+    assert {record["group"] for record in evaluation.records} == {"north", None}
+
+
+def test_corrupt_then_evaluate(digits, command, tmp_path, capsys):
+    noisy = tmp_path / "noisy"
+    text = shown(capsys, "corrupt", str(digits), str(noisy), "--pattern", PATTERN, "--suite", SUITE)
+    assert text == f"Wrote 24 files, 3 conditions, to {noisy}\n"
+    assert len(list((noisy / "white" / "5").glob("*.flac"))) == 8
+    text = shown(capsys, "corrupt", str(digits), str(noisy), "--pattern", PATTERN, "--suite", SUITE)
+    assert text == f"Wrote 24 files, 0 of them new, 3 conditions, to {noisy}\n"
+    given = ["--data", str(noisy), "--command", command, "--sample_rate", str(RATE), "--output", str(tmp_path / "out")]
+    shown(capsys, "evaluate", *given)
+    assert Evaluation.load(tmp_path / "out").conditions == ("clean", "white:3", "white:5")
+
+
+def test_report_recomputes_from_the_records(digits, tmp_path, capsys):
+    for name, word in (("one", "one"), ("two", "two"), ("both", "one two")):
+        evaluate(
+            lambda waves, word=word: [word] * len(waves),
+            str(digits),
+            pattern=PATTERN,
+            suite=["white:3"],
+            sample_rate=RATE,
+            name=name,
+            output=tmp_path / name,
+        )
+    folders = [str(tmp_path / name) for name in ("one", "both")]
+    page = tmp_path / "page" / "report.html"
+    text = shown(capsys, "report", *folders, "--baseline", "one", "--output", str(page))
+    assert "one" in text and "both" in text and str(page) in text
+    told = json.loads(page.with_suffix(".json").read_text())
+    assert told
+    records = [json.loads(line) for line in (tmp_path / "one" / "results.jsonl").read_text().splitlines()]
+    for record in records:  # all wrong now
+        record.update(hypothesis="", substitutions=0, insertions=0, deletions=record["words"])
+    lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
+    (tmp_path / "one" / "results.jsonl").write_text(lines)
+    before = page.with_suffix(".csv").read_text()
+    shown(capsys, "report", *folders, "--output", str(page))
+    assert page.with_suffix(".csv").read_text() != before
+
+
+def test_help_shows_options_and_examples(capsys):
+    for name, expected in {
+        "evaluate": ["--checkpoint", "--command", "--baseline", "--draws", "examples:", "'my_asr --beam 8 {wav}'"],
+        "corrupt": ["src dst", "--suite", "examples:", "speechaug corrupt test.jsonl noisy/"],
+        "report": ["runs [runs ...]", "--baseline", "speechaug report runs/before runs/after"],
+    }.items():
+        with pytest.raises(SystemExit) as exit_:
+            run([name, "--help"])
+        assert exit_.value.code == 0
+        text = capsys.readouterr().out
+        assert all(part in text for part in expected), name
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "exactly one of --checkpoint, --model, --bundle, --command must be given, got none"),
+        (["--checkpoint", "a", "--model", "b"], "must be given, got --checkpoint and --model"),
+        (["--draws", "many"], "draws"),
+    ],
+)
+def test_wrong_usage(monkeypatch, capsys, given, message):
+    assert message in fails(monkeypatch, capsys, "evaluate", "--data", "x.jsonl", *given, code=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--checkpoint", "absent.ckpt"], "absent.ckpt: no such checkpoint"),
+        (["--model", "absent"], "model must be a folder with config.json, got 'absent'"),
+        (["--command", "absent-program {wav}"], "must begin with a program that can be run, got 'absent-program'"),
+        (["--command", "cat"], "command must hold {wav} after the program, got 'cat'"),
+        (["--command", "cat {wav}", "--suite", "huge"], "subset must be tiny, standard, full or srb, got 'huge'"),
+        (["--command", "false {wav}", "--suite", SUITE], "the recognizer fails on all of the first 8: RuntimeError"),
+    ],
+)
+def test_errors_are_one_line(digits, tmp_path, monkeypatch, capsys, given, message):
+    data = ["--data", str(digits), "--pattern", PATTERN, "--output", str(tmp_path / "out")]
+    assert message in fails(monkeypatch, capsys, "evaluate", *data, *given)
+
+
+def test_other_commands_fail_in_one_line(digits, tmp_path, monkeypatch, capsys):
+    assert "no such" in fails(monkeypatch, capsys, "evaluate", "--data", "absent.jsonl", "--command", "cat {wav}")
+    within = ["corrupt", str(digits), str(digits / "noisy"), "--pattern", PATTERN]
+    assert "dst must lie outside src" in fails(monkeypatch, capsys, *within)
+    assert "absent" in fails(monkeypatch, capsys, "report", str(tmp_path / "absent"))
+
+
+@pytest.mark.slow
+def test_output_over_a_pipe(digits, command, tmp_path):
+    given = ["--data", str(digits), "--pattern", PATTERN, "--suite", SUITE, "--output", str(tmp_path / "out")]
+    words = [sys.executable, "-m", "speechaug", "evaluate", *given, "--command", command]
+    whole = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert whole.returncode == 0 and whole.stderr == ""
+    assert "\x1b" not in whole.stdout and max(map(len, whole.stdout.splitlines()[:5])) <= 80
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()  # nobody reads
+        assert process.stderr.read() == ""
+        assert process.wait(120) == 1
