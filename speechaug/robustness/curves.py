@@ -62,9 +62,11 @@ def _grid(scale: _Scale, ratios: Sequence[float]) -> str:
     for step in range(5):
         rate = scale.top * step / 4
         y = scale.y(rate)
-        parts.append(f'<path class="{"half" if rate == 0.5 else "grid"}" d="M{LEFT} {y:.1f}H{RIGHT}"/>')
+        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>')
         if step % 2 == 0:
             parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_axis(100 * rate)}</text>')
+    if scale.top > 0.5:
+        parts.append(f'<path class="half" d="M{LEFT} {scale.y(0.5):.1f}H{RIGHT}"/>')
     every = -(-len(ratios) // 7)
     for ratio in ratios[::every]:
         unit = " dB" if ratio == ratios[0] else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from speechaug.robustness.words import MINUS, NBSP, UNITS
+from speechaug.robustness.words import MINUS, NBSP, split_unit, words_of
 
 _MEMBERS = {"Compose": "all of these, in order", "OneOf": "one of these", "SomeOf": "some of these"}
 _NOT_SAID = ("p", "bank", "members", "range_policy", "max_growth", "fuse")
@@ -32,11 +32,10 @@ def describe(policy: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, s
 
 
 def _argument(name: str, value: object) -> str:
-    stem, _, suffix = name.rpartition("_")
-    unit = UNITS.get(suffix, "") if stem else ""
+    stem, unit = split_unit(name)
     ends = dict.fromkeys(value if isinstance(value, (list, tuple)) else [value])  # a range of one value says it once
     shown = " to ".join(_number(end) for end in ends)
-    return f"{(stem if unit else name).replace('_', ' ')} {shown} {unit}".rstrip()
+    return f"{words_of(stem)} {shown} {unit}".rstrip()
 
 
 def _number(value: object) -> str:

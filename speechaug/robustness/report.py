@@ -115,11 +115,12 @@ def _under(results: Results) -> str:
     """What was tested, in one line."""
     comparison = results.comparison
     first = next(iter(results.scores.values()))
-    suite = " ".join(str(comparison.suite[key]) for key in ("name", "version", "subset") if comparison.suite.get(key))
+    suite = comparison.suite
     basis = comparison.basis
     speakers = f" by {basis.blocks} speakers" if basis.generalises_over_speakers else ""
     said = f"{first.utterances} utterances{speakers} in {len(first.conditions)} conditions"
-    return f"{said}; suite {suite}." if suite else f"{said}."
+    version = f"; suite {suite['name']}, version {suite['version']}, {suite['subset']}" if suite["subset"] else ""
+    return f"{said}{version}."
 
 
 def _used_marks(results: Results) -> list[tuple[str, str]]:
@@ -204,13 +205,14 @@ def load_run(folder: str | Path) -> Evaluation:
 
 def suite_sounds(results: Results, data: str, noise: str | None, rooms: str | None) -> Sounds:
     """Render what was heard again, from the data and the suite that the evaluation names."""
+    from speechaug.data.conditions import resolve_suite
     from speechaug.robustness.render import render
     from speechaug.robustness.spoken import read_spoken
-    from speechaug.robustness.suite import load_suite
 
-    said, seed = results.comparison.suite, results.arms[results.comparison.baseline][0].meta["seed"]
-    rate = int(str(said["sample_rate"]))
-    suite = load_suite(said["subset"], sample_rate=rate, noise=noise, rooms=rooms)  # type: ignore[arg-type]
+    evaluation = results.arms[results.comparison.baseline][0]
+    said, seed = evaluation.meta["suite"], evaluation.meta["seed"]
+    rate, names = int(said["sample_rate"]), evaluation.conditions
+    suite = resolve_suite(names if said["subset"] == "chosen" else said["subset"], rate, noise, rooms)
     spoken = read_spoken(data, rate)
     places = {row.id: place for place, row in enumerate(spoken.rows)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from speechaug.robustness.bootstrap import Estimate
@@ -13,20 +14,19 @@ from speechaug.robustness.words import (
     HELD_OUT,
     NO_SPEAKERS,
     TRAINED,
-    basis_text,
     clean_row,
     headline,
     marks,
     number,
     p_value,
+    probability,
     row_label,
-    signed,
     span,
     words_of,
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
     from rich.table import Table
 
 ROOM_FOR = 3
@@ -52,15 +52,16 @@ def print_table(
 def print_results(results: Results, console: Console | None = None) -> None:
     """Print what :func:`print_table` prints, from results that are there already."""
     from rich.console import Console as RichConsole
-
-    output = console or RichConsole()
-    for part in _parts(results):
-        output.print(part)
-
-
-def _parts(results: Results) -> Iterable[RenderableType]:
     from rich.text import Text
 
+    output = console or RichConsole()
+    for part in _tables(results):
+        output.print(part)
+    for line in (headline(results.comparison), *_notes(results)):
+        output.print(Text(fill(line, output.width)))  # rich itself would break a number from its unit
+
+
+def _tables(results: Results) -> Iterable[Table]:
     comparison = results.comparison
     graded = [_grid(results, arm) for arm in comparison.arms] if results.graded else []
     yield from graded
@@ -70,13 +71,11 @@ def _parts(results: Results) -> Iterable[RenderableType]:
             yield _side_by_side(results, [comparison.baseline, *arms[start : start + ROOM_FOR - 1]])
     if results.several and comparison.overall:
         yield _overall(results)
-    yield Text(headline(comparison), style="bold")
-    yield Text("\n".join(_notes(results)), style="dim")
 
 
 def _notes(results: Results) -> Iterable[str]:
     basis = results.comparison.basis
-    yield f"In brackets {basis_text(basis)}." if basis.has_intervals else f"{basis_text(basis).capitalize()}."
+    yield f"In brackets {basis.text}." if basis.has_intervals else f"{basis.text.capitalize()}."
     if not basis.generalises_over_speakers:
         yield NO_SPEAKERS
     rows = results.comparison.conditions.values()
@@ -84,12 +83,13 @@ def _notes(results: Results) -> Iterable[str]:
         yield f"{TRAINED} this family is in the training policy."
     if any(row.held_out for row in rows):
         yield f"{HELD_OUT} held out: kept out of every training preset."
-    failed = {name: sum(record["error"] is not None for each in seeds for record in each.records) for name, seeds in results.arms.items()}
-    yield from (f"{name} failed on {count} utterances; they count as nothing heard." for name, count in failed.items() if count)
+    for arm, scores in results.scores.items():
+        if scores.failed:
+            yield f"{arm} failed on {scores.failed} utterances; they count as nothing heard."
     suite, normaliser = results.comparison.suite, results.comparison.normaliser
-    yield " ".join(str(suite[key]) for key in ("name", "version", "subset", "hash") if suite.get(key)) + (
-        f"; text normaliser {normaliser.get('name')} {normaliser.get('version')}" if normaliser else ""
-    )
+    if suite["subset"]:
+        yield f"Suite {suite['name']}, version {suite['version']}, {suite['subset']}, hash {suite['hash']}."
+    yield f"Text normaliser {normaliser['name']}, version {normaliser['version']}."
 
 
 def _table(title: str) -> Table:
@@ -181,16 +181,11 @@ def _overall(results: Results) -> Table:
 
     comparison = results.comparison
     table = _table(f"All together; errors of {escape(comparison.baseline)} are 100")
-    for name in ("", "mCE", "relative mCE", "points", "p"):
+    for name in ("", "mCE", "relative mCE", "probability", "p"):
         table.add_column(name, justify="right" if name else "left", no_wrap=bool(name))
     for arm in comparison.arms:
         cells = [escape(arm), _rate(comparison.mce[arm])]
         cells.append(_rate(comparison.relative_mce[arm]) if arm in comparison.relative_mce else "")
         change = comparison.overall.changes.get(arm) if comparison.overall else None
-        table.add_row(*cells, *(_difference(change) if change else ("", "")))
+        table.add_row(*cells, *((probability(change.probability), p_value(change.p)) if change else ("", "")))
     return table
-
-
-def _difference(change: Change) -> tuple[str, str]:
-    spread = f" [dim]({span(change.difference.interval)})[/]" if change.difference.interval else ""
-    return f"{signed(100 * change.difference.value)}{spread}", p_value(change.p)

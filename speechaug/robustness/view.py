@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from speechaug.data.manifest import shorten
 from speechaug.robustness import colours
 from speechaug.robustness.bootstrap import Estimate
 from speechaug.robustness.compare import ArmScore, Change, Comparison, Row, compare
@@ -20,7 +21,6 @@ from speechaug.robustness.pictures import audio_uri, seconds, spectrogram_uris
 from speechaug.robustness.records import Record
 from speechaug.robustness.scores import Scores
 from speechaug.robustness.words import (
-    basis_text,
     best_arm,
     clean_row,
     condition_facts,
@@ -28,6 +28,7 @@ from speechaug.robustness.words import (
     marks,
     p_value,
     percent,
+    probability,
     quantities,
     row_label,
     signed,
@@ -39,7 +40,7 @@ from speechaug.robustness.words import (
 Sounds = Callable[[str, str], tuple[ArrayLike, ArrayLike, int]]
 Facts = list[tuple[str, str]]
 
-TOPS = (0.1, 0.2, 0.5, 1.0)
+TOPS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Ends of scales; the smallest that holds every rate is used, and what is above 100 % is drawn there."""
 
 
@@ -101,7 +102,7 @@ def page_of(results: Results, sounds: Sounds | None, examples: int) -> dict[str,
         "best": best_arm(results.comparison),
         "top": _top(_rates(results)),
         "comparison": results.comparison,
-        "basis": basis_text(results.comparison.basis),
+        "basis": results.comparison.basis.text,
         "figures": _figures(results),
         "maps": list(_maps(results)) if results.graded else [],
         "scales": _scales(results),
@@ -110,6 +111,7 @@ def page_of(results: Results, sounds: Sounds | None, examples: int) -> dict[str,
         "forests": [_forest(results, arm) for arm in results.comparison.arms if arm != results.comparison.baseline],
         "ranking": _ranking(results),
         "kinds": _kinds(results),
+        "groups": _groups(results),
         "conditions": [_condition(results, row) for row in _all_rows(results.comparison)],
         "examples": list(_examples(results, sounds, examples)) if sounds else [],
         "facts": _facts(results),
@@ -257,7 +259,7 @@ def _change_facts(change: Change) -> Facts:
         ("difference", with_span(change.difference, unit=" points")),
         ("fewer errors", with_span(change.reduction, 0)),
         ("p after Holm", p_value(change.p_holm)),
-        ("probability of improvement", percent(change.probability)),
+        ("probability of improvement", probability(change.probability)),
     ]
     if change.mapsswe is not None:
         facts.append(("MAPSSWE p after Holm", p_value(change.mapsswe.p_holm)))
@@ -288,12 +290,12 @@ def _scales(results: Results) -> dict[str, Any]:
 
 
 def _panels(results: Results) -> Iterable[dict[str, Any]]:
-    """A plot of each corruption whose ratio of signal to noise is stated."""
+    """A plot of each corruption whose severity is a ratio of speech to noise, and nothing else."""
     nominal = {each.condition: each.nominal for each in next(iter(results.scores.values())).conditions.values()}
     top = _top(_rates(results))
     for corruption in results.comparison.corruptions:
         rows = [row for row in results.comparison.conditions.values() if row.corruption == corruption]
-        ratios = {nominal[row.name]["snr_db"]: row for row in rows if "snr_db" in nominal[row.name]}
+        ratios = {nominal[row.name]["snr_db"]: row for row in rows if set(nominal[row.name]) == {"snr_db"}}
         if len(ratios) > 1:
             curves = [
                 Curve(results.place(arm), arm, {ratio: row.scores[arm].wer for ratio, row in ratios.items()})
@@ -316,21 +318,32 @@ def _halves(results: Results, corruption: str) -> list[tuple[int, str, str]]:
 
 
 def _forest(results: Results, arm: str) -> dict[str, Any]:
-    """Differences of one arm with their intervals: all, by family, by corruption."""
+    """Differences of one arm with their intervals: all, then each family and its corruptions."""
     comparison = results.comparison
-    groups = [*comparison.families.values(), *comparison.corruptions.values()]
-    rows = [*filter(None, (comparison.overall, clean_row(comparison))), *groups]
-    bounds = [bound for row in rows for bound in _bounds(row.changes[arm].difference)]
-    extent = max(map(abs, bounds), default=0.0) or 1.0
+    rows = _forest_rows(comparison)
+    bounds = [bound for row, _ in rows for bound in _bounds(row.changes[arm].difference)]
+    low, high = min(0.0, *bounds), max(0.0, *bounds)
+    margin = 0.06 * (high - low) or 0.01
+    axis = (low - margin, high + margin)
     holm = [row.changes[arm].p_holm for row in comparison.conditions.values()]
     return {
         "arm": arm,
         "place": results.place(arm),
-        "extent": f"{100 * extent:.0f}",
+        "range": f"{signed(100 * low, 0)} to {signed(100 * high, 0)} points",
+        "zero": _at(0.0, axis),
         "significant": sum(p < 0.05 for p in holm),
         "of": len(holm),
-        "rows": [_forest_row(row, arm, extent, comparison) for row in rows],
+        "rows": [_forest_row(row, kind, arm, axis) for row, kind in rows],
     }
+
+
+def _forest_rows(comparison: Comparison) -> list[tuple[Row, str]]:
+    """Rows and what they are: a ``head``, or a ``member`` of the family above it; a family of one is that one."""
+    rows = [(row, "head") for row in (comparison.overall, clean_row(comparison)) if row is not None]
+    for family in comparison.families.values():
+        members = [row for row in comparison.corruptions.values() if row.family == family.name]
+        rows += [(family, "head"), *((row, "member") for row in members)] if len(members) > 1 else [(members[0], "head")]
+    return rows
 
 
 def _bounds(estimate: Estimate) -> list[float]:
@@ -338,24 +351,26 @@ def _bounds(estimate: Estimate) -> list[float]:
     return [estimate.value, *((interval.low, interval.high) if interval else ())]
 
 
-def _forest_row(row: Row, arm: str, extent: float, comparison: Comparison) -> dict[str, Any]:
+def _at(value: float, axis: tuple[float, float]) -> str:
+    return f"{100 * (value - axis[0]) / (axis[1] - axis[0]):.2f}%"
+
+
+def _forest_row(row: Row, kind: str, arm: str, axis: tuple[float, float]) -> dict[str, Any]:
     change = row.changes[arm]
-    places = [f"{50 + 50 * bound / extent:.2f}%" for bound in _bounds(change.difference)]
-    kind = "overall" if row is comparison.overall else "family" if row.name in comparison.families else ""
+    at, *whisker = (_at(bound, axis) for bound in _bounds(change.difference))
     return {
-        "name": f"{row_label(row)}, all" if kind == "family" else row_label(row),
+        "name": row_label(row),
         "kind": kind,
         "marks": marks(row.held_out, arm in row.trained),
         "change": change,
-        "at": places[0],
-        "whisker": places[1:],
+        "at": at,
+        "whisker": whisker,
         "difference": signed(100 * change.difference.value),
         "spread": span(change.difference.interval),
-        "reduction": with_span(Estimate(change.reduction.value), 0),
+        "reduction": percent(change.reduction.value, 0),
         "reduction_spread": span(change.reduction.interval, 0),
         "p": p_value(change.p_holm),
-        "probability": percent(change.probability),
-        "error": row.errors.get(arm),
+        "probability": probability(change.probability),
     }
 
 
@@ -393,6 +408,19 @@ def _kinds(results: Results) -> dict[str, Any]:
 
 def _edits(record: Mapping[str, Any]) -> EditCounts:
     return EditCounts(record["substitutions"], record["deletions"], record["insertions"], record["words"])
+
+
+def _groups(results: Results) -> list[dict[str, Any]]:
+    """Scores of each group of speakers, by arm."""
+    first = next(iter(results.scores.values()))
+    return [
+        {
+            "name": name,
+            "utterances": group.utterances,
+            "scores": [each.groups[name] for each in results.scores.values()],
+        }
+        for name, group in first.groups.items()
+    ]
 
 
 # Table of conditions.
@@ -470,10 +498,12 @@ def _facts(results: Results) -> dict[str, str]:
         "text normaliser": f"{normaliser.get('name', '')} {normaliser.get('version', '')}".strip(),
         "utterances": str(first.utterances),
         "conditions": str(len(first.conditions)),
-        "intervals": basis_text(results.comparison.basis),
-        "recognizer failures": ", ".join(f"{name}: {each.failed}" for name, each in results.scores.items()),
     }
+    failures = {name: each.failed for name, each in results.scores.items() if each.failed}
+    facts["recognizer failures"] = ", ".join(f"{count} with {name}" for name, count in failures.items()) or "0"
     meta = next(iter(results.arms.values()))[0].meta
+    lost = meta.get("failed", {}).get("ids", [])
+    facts |= {"recordings left out": f"{len(lost)} ({shorten(lost)})"} if lost else {}
     facts |= {"seed": str(meta["seed"]), "draws": str(meta["draws"])} if "draws" in meta else {}
     facts |= {f"version of {name}": str(version) for name, version in meta.get("versions", {}).items()}
     return {name: value for name, value in facts.items() if value}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from speechaug.robustness.bootstrap import Basis, Estimate
+from speechaug.robustness.bootstrap import Estimate
 from speechaug.robustness.compare import Comparison, Row
 from speechaug.robustness.evaluation import label as plain_label
 from speechaug.robustness.metrics import Interval
@@ -12,8 +12,8 @@ from speechaug.robustness.scores import ConditionScore, Spread
 
 MINUS = "−"
 NBSP = "\N{NO-BREAK SPACE}"
-UNITS = {"db": "dB", "hz": "Hz", "ms": "ms", "s": "s", "kbps": "kbit/s", "semitones": "semitones", "bits": "bits"}
-UNITS |= {"frames": "frames", "bins": "bins"}
+UNITS = {"per_s": "per s", "db": "dB", "dbfs": "dBFS", "hz": "Hz", "ms": "ms", "s": "s", "kbps": "kbit/s"}
+UNITS |= {"semitones": "semitones", "frames": "frames", "bins": "bins"}
 ABBREVIATIONS = {"snr": "SNR", "t60": "T60", "drr": "DRR", "c50": "C50"}
 HELD_OUT, TRAINED = "◇", "†"
 NO_SPEAKERS = (
@@ -106,27 +106,27 @@ def quantities(values: Mapping[str, float | Spread]) -> str:
     return ", ".join(quantity(name, value) for name, value in values.items())
 
 
+def split_unit(name: str) -> tuple[str, str]:
+    """Part a name from its unit, which is empty where the name states none.
+
+    Example:
+        >>> split_unit("cutoff_hz"), split_unit("rate_per_s"), split_unit("bits")
+        (('cutoff', 'Hz'), ('rate', 'per s'), ('bits', ''))
+    """
+    known = (suffix for suffix in UNITS if name.endswith(f"_{suffix}"))
+    suffix = next(known, None)
+    return (name.removesuffix(f"_{suffix}"), UNITS[suffix]) if suffix else (name, "")
+
+
 def quantity(name: str, value: float | Spread) -> str:
     """Write one quantity with its unit; of what was measured the mean and, if they differ, the extremes."""
-    stem, _, suffix = name.rpartition("_")
-    unit = UNITS.get(suffix, "") if stem else ""
-    said = ABBREVIATIONS.get(stem if unit else name, words_of(stem if unit else name))
+    stem, unit = split_unit(name)
+    said = ABBREVIATIONS.get(stem, words_of(stem))
     if not isinstance(value, Spread):
         return f"{said} {compact(value, unit)} {unit}".rstrip()
     low, high = compact(value.low, unit), compact(value.high, unit)
     extremes = f" ({low} to {high})" if low != high else ""
     return f"{said} {compact(value.mean, unit)} {unit}".rstrip() + extremes
-
-
-def basis_text(basis: Basis) -> str:
-    """Say what the intervals rest on, or that there are none."""
-    if not basis.has_intervals:
-        return "too few utterances for an interval"
-    level = f"{100 * basis.level:.0f}{NBSP}% intervals"
-    seeds = f" and {basis.seeds} training seeds" if basis.seeds > 1 else ""
-    if basis.generalises_over_speakers:
-        return f"{level}, drawing again from {basis.blocks} speakers{seeds}"
-    return f"{level}, drawing again from {basis.blocks} groups of utterances{seeds}, for these speakers only"
 
 
 def best_arm(comparison: Comparison) -> str:
