@@ -117,7 +117,7 @@ def test_neutral_is_exact():
 
 @pytest.mark.parametrize("name", FORMANTS_HZ)
 def test_whisper_has_no_pitch_and_the_same_vowel(name):
-    """Against the same mouth driven by noise, in bands of 400 Hz; a voice of half the energy correlates half as much."""
+    """Against the same mouth driven by noise, in bands of 400 Hz; half of the voice correlates half as much."""
     x = vowel(100.0, FORMANTS_HZ[name], seconds=4.0, tilt=0.0)
     whole, half = whispered(x.expand(2, -1), [1.0, 0.5])[0]
     assert periodicity(x, 100.0) > 0.95

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d, pad
 
-from speechaug.functional.frames import by_rows, frame_size, join, split
+from speechaug.functional.frames import bin_powers, by_rows, frame_size, join, split
 from speechaug.functional.level import cut
 
 SMOOTHED = 9
@@ -57,7 +57,7 @@ def spectral_subtraction(
 
     def subtract(x: Tensor, lengths: Tensor, factor: Tensor, floor: Tensor) -> Tensor:
         spectra = torch.fft.rfft(split(x, size))
-        power = spectra.abs().square().mean(1)
+        power = bin_powers(spectra).mean(1)
         noise = _noise_power(power, lengths // (size // 2) - 1, reach)
         share = noise / torch.maximum(power, floor * noise + 1e-30)
         gain = torch.maximum(1.0 - factor * share, floor * share).sqrt()

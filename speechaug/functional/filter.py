@@ -235,7 +235,8 @@ def shelf_sections(cutoff_hz: Tensor, gain_db: Tensor, sample_rate: int, high: b
         >>> shelf_sections(torch.tensor([300.0]), torch.tensor([0.0]), 16_000, False)[0, 0, 0].round(decimals=9).item()
         1.0
     """
-    amplitude, cosine, alpha = _cookbook(cutoff_hz, gain_db, torch.full_like(cutoff_hz, SHELF_Q, dtype=torch.float64), sample_rate)
+    q = torch.full_like(cutoff_hz, SHELF_Q, dtype=torch.float64)
+    amplitude, cosine, alpha = _cookbook(cutoff_hz, gain_db, q, sample_rate)
     shelf = _shelf(amplitude, cosine, alpha, high=torch.full_like(cutoff_hz, high, dtype=torch.bool))
     return _unless(cutoff_hz >= sample_rate / 2, _normalised(shelf)[:, None])
 

@@ -62,6 +62,16 @@ def by_rows(effect: Callable[..., Tensor], *given: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def bin_powers(spectra: Tensor) -> Tensor:
+    """Squared magnitudes of complex spectra.
+
+    Example:
+        >>> bin_powers(torch.tensor([3.0 + 4.0j]))
+        tensor([25.])
+    """
+    return spectra.real.square() + spectra.imag.square()
+
+
 def at_bins(spectra: Tensor, place: Tensor) -> Tensor:
     """Values of ``spectra`` ``(B, N, K)`` between their bins, at the places ``(B, M)`` of each row, float64.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from speechaug.functional.frames import at_bins, bounded_gain, by_rows, frame_size, join, split
+from speechaug.functional.frames import at_bins, bin_powers, bounded_gain, by_rows, frame_size, join, split
 from speechaug.functional.level import cut, per_row, power
 from speechaug.functional.noise import white_noise
 
@@ -53,7 +53,7 @@ def vocal_tract_length(x: Tensor, lengths: Tensor, alpha: Tensor, sample_rate: i
 
     def warp(x: Tensor, place: Tensor) -> Tensor:
         spectra = torch.fft.rfft(split(x, size))
-        envelope = _prediction(spectra.abs().square().sum(1), sample_rate)[0].log().to(x.dtype)
+        envelope = 0.5 * _prediction(bin_powers(spectra).sum(1), sample_rate)[0].to(x.dtype).log()
         spectra = spectra * bounded_gain(at_bins(envelope, place) - envelope)
         return join(torch.fft.irfft(spectra, n=size), x.shape[-1])
 
@@ -107,10 +107,10 @@ def whisper(x: Tensor, lengths: Tensor, key: Tensor, amount: Tensor, sample_rate
     noise = valid * white_noise(key, x.shape[-1], x.dtype)[:, None]
 
     def breathe(x: Tensor, noise: Tensor, valid: Tensor) -> Tensor:
-        tract, energy = _prediction(torch.fft.rfft(split(x, size)).abs().square(), sample_rate)
+        tract, energy = _prediction(bin_powers(torch.fft.rfft(split(x, size))), sample_rate)
         room = split(valid, size).double().square().sum(-1, keepdim=True)
-        level = torch.where(energy > 0.0, energy, 1.0).div(room.clamp(min=1e-20)).sqrt() * (energy > 0.0)
-        spectra = torch.fft.rfft(split(noise, size)) * (level * tract).to(x.dtype)
+        level = (torch.where(energy > 0.0, energy, 1.0) / room.clamp(min=1e-20)).sqrt() * (energy > 0.0)
+        spectra = torch.fft.rfft(split(noise, size)) * (level * tract.sqrt()).to(x.dtype)
         return join(torch.fft.irfft(spectra, n=size), x.shape[-1])
 
     breath = cut(by_rows(breathe, signal, noise, valid).view(x.shape), lengths)
@@ -124,15 +124,16 @@ def _prediction(power: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
     """Linear prediction from power spectra ``(..., K)`` of frames.
 
     Returns:
-        The magnitude of the filter that makes the frame of its residual, ``(..., K)``, and the residual's energy,
-        ``(..., 1)``; both float64, 1 and 0 for silence.
+        The power response of the filter that makes the frame of its residual, ``(..., K)``, and the residual's
+        energy, ``(..., 1)``; both float64, 1 and 0 for silence.
     """
     lag = torch.arange(7 + round(sample_rate / 2_000), device=power.device, dtype=torch.float64)
     taper = torch.exp(-0.5 * (2.0 * math.pi * _LAG_HZ / sample_rate * lag).square()) + _WHITE * (lag == 0)
     correlation = torch.fft.irfft(power.double())[..., : len(lag)] * taper
     sounds = correlation[..., :1] > 0.0
     predictor, error = _levinson(torch.where(sounds, correlation, (lag == 0).double()))
-    return 1.0 / torch.fft.rfft(predictor, n=2 * power.shape[-1] - 2).abs(), torch.where(sounds, error, 0.0)
+    inverse = bin_powers(torch.fft.rfft(predictor, n=2 * power.shape[-1] - 2))
+    return 1.0 / inverse, torch.where(sounds, error, 0.0)
 
 
 def _levinson(correlation: Tensor) -> tuple[Tensor, Tensor]:

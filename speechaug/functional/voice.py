@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from speechaug.functional.frames import at_bins, bounded_gain, by_rows, frame_size, join, split
+from speechaug.functional.frames import at_bins, bin_powers, bounded_gain, by_rows, frame_size, join, split
 from speechaug.functional.level import valid_mask
 from speechaug.functional.resample import resample, scaled_lengths
 from speechaug.functional.time import Stretching, time_stretch
@@ -78,7 +78,7 @@ def _with_formants_of(x: Tensor, y: Tensor, lengths: Tensor, ratio: Tensor, samp
     place = torch.arange(size // 2 + 1, device=x.device) / ratio[:, None]
 
     def refilter(x: Tensor, y: Tensor, place: Tensor) -> Tensor:
-        envelope = _envelope(torch.fft.rfft(split(x, size)).abs().square().sum(1), lifter)
+        envelope = _envelope(bin_powers(torch.fft.rfft(split(x, size))).sum(1), lifter)
         spectra = torch.fft.rfft(split(y, size)) * bounded_gain(envelope - at_bins(envelope, place))
         return join(torch.fft.irfft(spectra, n=size), x.shape[-1])
 
