@@ -89,13 +89,13 @@ def test_evaluate_a_command_and_compare(digits, command, tmp_path, capsys):
         ("white:3", True),
         ("white:5", True),
     }
-    page = (tmp_path / "good" / "report.html").read_text()
-    assert page.count("<audio") >= 2 and "white" in page
     again = {path.name: path.read_bytes() for path in (tmp_path / "good").iterdir()}
     assert {"results.jsonl", "evaluation.json", "transcripts.jsonl", "report.html", "report.json"} <= set(again)
 
     text = shown(capsys, *arguments("0.0", "poor", "--baseline", str(tmp_path / "good"), "--limit", "8"))
     assert "good" in text and "poor" in text
+    page = (tmp_path / "poor" / "report.html").read_text()
+    assert page.count("<audio") >= 2 and "good" in page  # the worst, before and after
     shown(capsys, *arguments("0.15", "good"))
     assert {path.name: path.read_bytes() for path in (tmp_path / "good").iterdir()} == again
 

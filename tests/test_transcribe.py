@@ -326,7 +326,7 @@ def test_progress_shows_by_itself_on_a_terminal_in_long_work(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     shown = {}
     for after_s in (1e6, -1.0):
-        monkeypatch.setattr("speechaug.asr.transcribe.SHOW_AFTER_S", after_s)
+        monkeypatch.setattr("speechaug._progress.SHOW_AFTER_S", after_s)
         recognizer.transcribe((row for row in [speech[:RATE]] * 2), RATE)
         shown[after_s] = "transcribing" in capsys.readouterr().err
     assert shown == {1e6: False, -1.0: True}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import warnings
@@ -318,7 +319,12 @@ class _Work:
             numbers = [number for batch in batches[device :: len(copies)] for number in batch]
             texts |= dict(zip(numbers, heard, strict=True))
         rate = self.recognizer.sample_rate
-        return [Heard(*texts[n], round(len(x) / rate, 6), realised) for n, (x, realised) in enumerate(renderings)]
+        return [Heard(*texts[n], round(len(x) / rate, 6), _known(found)) for n, (x, found) in enumerate(renderings)]
+
+
+def _known(realised: Mapping[str, float]) -> dict[str, float]:
+    """Return what could be measured, in the order in which it comes back from the cache."""
+    return {name: float(value) for name, value in sorted(realised.items()) if math.isfinite(value)}
 
 
 def _hear(transcribe: Transcribe, waves: list[FloatArray]) -> list[tuple[str, str | None]]:
