@@ -1,4 +1,4 @@
-"""The suite's own sounds: rooms measure what their folder says, nothing clips, nothing is shared with other fixtures."""
+"""The suite's own sounds: rooms measure what their folder says, nothing clips, no sound is in other fixtures too."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from speechaug.functional.interference import (
     add_hum,
     add_impulses,
     add_speech_shaped_noise,
+    hum,
     speech_shaped_noise,
 )
 from speechaug.functional.level import active_level_db, gain, polarity, power, rms_db, valid_mask
@@ -51,6 +52,7 @@ __all__ = [
     "gain_steps",
     "high_shelf",
     "highpass",
+    "hum",
     "in_series",
     "lost_frames",
     "low_level",

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from speechaug.functional.filter import in_series
 from speechaug.functional.level import cut, per_row
@@ -46,7 +47,8 @@ def delayed(x: Tensor, lengths: Tensor, delay: Tensor) -> Tensor:
     place = torch.arange(x.shape[-1], device=x.device) - delay
     whole = place.floor()
     part = (place - whole).to(x.dtype)
-    first = whole.long() - 1
+    padded = pad(x, (4, 1))  # what lies before the row is read there, as silence
+    first = (whole.long() + 3).clamp(min=0)
     weights = (
         -part * (part - 1.0) * (part - 2.0) / 6.0,
         (part + 1.0) * (part - 1.0) * (part - 2.0) / 2.0,
@@ -56,11 +58,9 @@ def delayed(x: Tensor, lengths: Tensor, delay: Tensor) -> Tensor:
     y = torch.zeros_like(x)
     for step, weight in enumerate(weights):
         index = first + step
-        weight = weight.where((index >= 0) & (index < x.shape[-1]), 0.0)
-        index = index.clamp(0, max(x.shape[-1] - 1, 0))
         if x.ndim == 3:
             index, weight = index[:, None].expand_as(x), weight[:, None]
-        y = torch.addcmul(y, x.gather(-1, index), weight)
+        y = torch.addcmul(y, padded.gather(-1, index), weight)
     return cut(y, lengths)
 
 
@@ -117,10 +117,10 @@ def phaser(
 ) -> Tensor:
     """Mix each row with a copy whose phases are turned, so that notches wander up and down the spectrum.
 
-    The copy goes through equal all-pass filters of first order, each of which turns a frequency ``f`` by ``2 atan(tan(pi
-    f / rate) / tan(pi corner / rate))``; where they sum up to an odd number of half turns the two cancel. The sum is
-    divided by ``1 + decay``: no frequency is raised. The corner swings on a logarithmic scale; filters at fixed corners,
-    evenly spread over the swing, are cross-faded.
+    The copy goes through equal all-pass filters of first order. Each turns a frequency ``f`` by
+    ``2 atan(tan(pi f / rate) / tan(pi corner / rate))``; where that sums up to an odd number of half turns the two
+    cancel. The sum is divided by ``1 + decay``: no frequency is raised. The corner swings on a logarithmic scale;
+    filters at fixed corners, evenly spread over the swing, are cross-faded.
 
     Args:
         x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.

@@ -90,7 +90,7 @@ def speech_shaped_noise(key: Tensor, width: int, sample_rate: int, dtype: torch.
     white = gaussian(key, longer).to(dtype)
     response = _speech_filter(half, sample_rate, key.device)
     size = frame_size(2 * half, longer)
-    spectrum = torch.fft.rfft(response, size).to(dtype.to_complex()).expand(key.shape[0], -1).contiguous()
+    spectrum = torch.fft.rfft(response.to(dtype), size).expand(key.shape[0], -1).contiguous()
     lengths = torch.full_like(key, longer)
     return apply_responses(white, lengths, spectrum, 0, 2 * half)[:, 2 * half :]
 

@@ -151,7 +151,7 @@ class Phaser(Transform):
         >>> still = sa.Phaser(corner_hz=(1_000.0, 1_000.0), sweep_octaves=(0.0, 0.0), stages=2, decay=(1.0, 1.0))
         >>> draws = still.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a"]))
         >>> tone = torch.sin(2 * math.pi * 1_000 / 16_000 * torch.arange(8_000))[None]
-        >>> bool(still(tone, None, draws, sample_rate=16_000)[0][0, 4_000:].abs().max() < 1e-4)
+        >>> bool(still(tone, None, draws, sample_rate=16_000)[0][0, 4_000:].abs().max() < 1e-3)
         True
     """
 
