@@ -166,9 +166,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _robustness(parser: Any, command: str, options: dict[str, Any]) -> None:
     from speechaug.robustness import commands
+    from speechaug.robustness.report import report
 
     if command == "report":
-        commands.report(options.pop("runs"), **options)
+        report(options.pop("runs"), **options)
     elif command == "corrupt":
         commands.run_corrupt(**options)
     else:

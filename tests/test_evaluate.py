@@ -351,6 +351,25 @@ def test_ctrl_c_loses_nothing(speech, tmp_path):
     assert files(tmp_path) == files(tmp_path / "whole")
 
 
+@pytest.mark.filterwarnings("ignore:evaluate. the recognizer failed")
+def test_failures_are_tried_again(speech, tmp_path):
+    """Those of a passing kind are gone then; of a lasting kind the bytes are the same."""
+    sick = {0}
+
+    def hears(waves):
+        if sick and any(len(wave) % 3 == 0 for wave in waves):
+            raise RuntimeError("out of memory")
+        return [Ear.hear(wave) for wave in waves]
+
+    options = {"suite": suite(), "sample_rate": RATE, "output": tmp_path, "batch_size": 2}
+    assert evaluate(hears, speech, **options).meta["failed"]["recognizer"]["RuntimeError"] > 2
+    before = files(tmp_path)
+    evaluate(hears, speech, **options)
+    assert files(tmp_path) == before
+    sick.clear()
+    assert heard(evaluate(hears, speech, **options)) == expected(speech, suite().conditions)
+
+
 def test_the_cache_knows_what_it_depends_on(speech, tmp_path):
     def calls(**options):
         ear = Ear()

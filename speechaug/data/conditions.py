@@ -134,7 +134,7 @@ def resolve_suite(
     }
     if isinstance(source, str):
         return load_suite(source, sample_rate=sample_rate, **banks)  # type: ignore[arg-type]
-    suites = [load_suite(subset, sample_rate=sample_rate, **banks) for subset in ("full", "srb")]  # type: ignore[arg-type]
+    suites = [load_suite(subset, sample_rate=sample_rate, **banks) for subset in ("full", "srb")]
     known = {condition.name: condition for suite in reversed(suites) for condition in suite.conditions}
     unknown = [name for name in source if name not in known]
     if unknown:

@@ -4,50 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
-import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 import speechaug
-from speechaug import audio
 from speechaug._progress import progress_bar
-from speechaug.audio import FloatArray
 from speechaug.data.conditions import BankSource, PolicySource, SuiteSource, resolve_policy, resolve_suite
 from speechaug.data.findings import summarize
 from speechaug.data.leak import banks_of, check_banks, shared_clips
 from speechaug.data.manifest import shorten
 from speechaug.data.sources import Source
 from speechaug.robustness.evaluation import Evaluation
+from speechaug.robustness.listening import Listening, Part
 from speechaug.robustness.normalise import Normaliser, get_normaliser
-from speechaug.robustness.recognizers import Devices, Recognizer, Transcribe, as_recognizer
+from speechaug.robustness.recognizers import Devices, as_recognizer
 from speechaug.robustness.records import Record, make_record
-from speechaug.robustness.render import render
 from speechaug.robustness.sets import NoisySets, is_noisy_sets, read_noisy_sets
 from speechaug.robustness.spoken import Spoken, read_spoken
 from speechaug.robustness.suite import Condition, Suite, trained_marks
-from speechaug.robustness.transcripts import Heard, Transcripts, transcript_key
+from speechaug.robustness.transcripts import Heard, Transcripts
 from speechaug.transform import Transform
-
-POOL = 8
-"""Batches whose utterances are sorted by length together."""
 
 TRANSCRIPTS_FILE = "transcripts.jsonl"
 """Name of the cache in the output folder."""
-
-_FEW = 64  # renderings that are done before worker processes have started
-_MOST_WORKERS = 8
-_LONGEST_ERROR = 200
 
 
 def evaluate(
@@ -141,7 +126,7 @@ def evaluate(
     trained = _trained(plan.suite, resolve_policy(policy))
     folder = None if output is None else Path(output)
     kept = Transcripts(folder / TRANSCRIPTS_FILE if cache is None and folder is not None else cache)
-    work = _Work(recognizer, plan, kept, batch_size=batch_size, workers=workers)
+    work = Listening(recognizer, plan.parts, kept, seed=plan.seed, batch_size=batch_size, workers=workers)
     records: list[Record] = []
     with progress_bar("evaluating", progress, sum(len(part.spoken) for part in plan.parts)) as advance:
         for part, row, heard in work.results():
@@ -160,32 +145,11 @@ def evaluate(
     return evaluation
 
 
-# What there is to do.
-
-
-@dataclass(frozen=True)
-class _Part:
-    """All utterances in one condition and draw; those of a noisy test set bring what was measured of them."""
-
-    condition: Condition
-    draw: int
-    spoken: Spoken
-    measured: Mapping[str, Mapping[str, float]] | None = None
-
-    def heard_as(self, row: int, seed: int, sample_rate: int) -> tuple[FloatArray, dict[str, float]]:
-        """Return what the recognizer hears of a row, and what was measured back."""
-        samples, rate, name = self.spoken.samples(row), self.spoken.dataset.sample_rate, self.spoken.rows[row].id
-        if self.measured is not None:
-            return samples, dict(self.measured.get(name, {}))
-        rendered = render(self.condition, samples, rate, id=name, seed=seed, draw=self.draw)
-        return audio.resample(rendered.samples[None], rate, sample_rate)[0], dict(rendered.realised)
-
-
 class _Plan(NamedTuple):
     """Everything that is heard, in order."""
 
     suite: Suite
-    parts: list[_Part]
+    parts: list[Part]
     seed: int
     draws: int
 
@@ -193,7 +157,7 @@ class _Plan(NamedTuple):
 def _to_render(suite: Suite, spoken: Spoken, seed: int, draws: int) -> _Plan:
     _warn_of_lost(spoken)
     times = [(condition, draws if condition.policy is not None else 1) for condition in suite.conditions]
-    return _Plan(suite, [_Part(condition, draw, spoken) for condition, n in times for draw in range(n)], seed, draws)
+    return _Plan(suite, [Part(condition, draw, spoken) for condition, n in times for draw in range(n)], seed, draws)
 
 
 def _from_disk(noisy: NoisySets, sample_rate: int, limit: int | None) -> _Plan:
@@ -201,7 +165,7 @@ def _from_disk(noisy: NoisySets, sample_rate: int, limit: int | None) -> _Plan:
     for each in noisy.sets:
         spoken = read_spoken(each.utterances, sample_rate, limit=limit)
         _warn_of_lost(spoken)
-        parts.append(_Part(each.condition, noisy.draw, spoken, each.realised))
+        parts.append(Part(each.condition, noisy.draw, spoken, each.realised))
     return _Plan(noisy.suite, parts, noisy.seed, 1)
 
 
@@ -222,151 +186,10 @@ def _trained(suite: Suite, policy: Transform | None) -> dict[str, bool]:
     return trained_marks(suite, [policy])
 
 
-# Doing it.
-
-
-class _Chunk(NamedTuple):
-    """Rows of a part that are rendered together; batches are made within, so that they never depend on the cache."""
-
-    part: _Part
-    rows: range
-
-
-class _Renderings(Dataset[tuple[FloatArray, dict[str, float]]]):
-    """What is heard of a part and row, made where it is asked for: in a worker, if there are any."""
-
-    def __init__(self, parts: Sequence[_Part], seed: int, sample_rate: int) -> None:
-        self.parts, self.seed, self.sample_rate = parts, seed, sample_rate
-
-    def __getitem__(self, task: tuple[int, int]) -> tuple[FloatArray, dict[str, float]]:
-        part, row = task
-        return self.parts[part].heard_as(row, self.seed, self.sample_rate)
-
-
-class _Work:
-    """Renders, recognizes and keeps, chunk by chunk; what is known already is neither rendered nor recognized."""
-
-    def __init__(
-        self, recognizer: Recognizer, plan: _Plan, kept: Transcripts, *, batch_size: int, workers: int | None
-    ) -> None:
-        self.recognizer, self.parts, self.seed, self.kept = recognizer, plan.parts, plan.seed, kept
-        self.batch_size, self.workers = batch_size, workers
-
-    def results(self) -> Iterator[tuple[_Part, int, Heard]]:
-        """Yield what was heard of each part and row, in order."""
-        size = POOL * self.batch_size
-        chunks = [
-            _Chunk(number, range(first, min(first + size, len(part.spoken))))
-            for number, part in enumerate(self.parts)
-            for first in range(0, len(part.spoken), size)
-        ]
-        waiting = [chunk for chunk in chunks if self._known(chunk) is None]
-        renderings = self._render([(chunk.part, row) for chunk in waiting for row in chunk.rows])
-        with ThreadPoolExecutor(max_workers=len(self.recognizer.copies)) as threads:
-            for chunk in chunks:
-                heard = self._known(chunk)
-                if heard is None:
-                    heard = self._recognize([next(renderings) for _ in chunk.rows], threads)
-                    if chunk is waiting[0]:
-                        _refuse_total_failure(heard)
-                    self.kept.add(dict(zip(self._keys(chunk), heard, strict=True)))
-                yield from ((self.parts[chunk.part], row, each) for row, each in zip(chunk.rows, heard, strict=True))
-
-    def _known(self, chunk: _Chunk) -> list[Heard] | None:
-        """Return what is known of a chunk, if all of it is: batches must not depend on what is."""
-        found = [self.kept.get(key) for key in self._keys(chunk)]
-        known = [heard for heard in found if heard is not None]
-        return known if len(known) == len(found) else None
-
-    def _keys(self, chunk: _Chunk) -> list[str]:
-        part = self.parts[chunk.part]
-        said, common = part.spoken, (part.condition.hash, part.draw, self.seed, self.recognizer.fingerprint)
-        return [transcript_key(*common, said.rows[row].id, said.hashes[row]) for row in chunk.rows]
-
-    def _render(self, tasks: Sequence[tuple[int, int]]) -> Iterator[tuple[FloatArray, dict[str, float]]]:
-        workers = self.workers
-        if workers is None:
-            workers = min(_MOST_WORKERS, os.cpu_count() or 1) if len(tasks) > _FEW else 0
-        loader = DataLoader(
-            _Renderings(self.parts, self.seed, self.recognizer.sample_rate),
-            batch_size=None,
-            sampler=tasks,  # type: ignore[arg-type]
-            num_workers=workers if tasks else 0,
-            prefetch_factor=max(2, POOL * self.batch_size // workers) if tasks and workers else None,
-            collate_fn=_as_it_is,
-            generator=torch.Generator().manual_seed(0),  # otherwise torch's global one is drawn from
-        )
-        return iter(loader)
-
-    def _recognize(
-        self, renderings: Sequence[tuple[FloatArray, dict[str, float]]], threads: ThreadPoolExecutor
-    ) -> list[Heard]:
-        """Make batches of similar length, deal them to the devices, and put the results back in order."""
-        order = sorted(range(len(renderings)), key=lambda number: len(renderings[number][0]))
-        batches = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
-        copies = self.recognizer.copies
-
-        def hear(device: int) -> list[tuple[str, str | None]]:
-            mine = batches[device :: len(copies)]
-            return [each for batch in mine for each in _hear(copies[device], [renderings[n][0] for n in batch])]
-
-        if len(copies) == 1:
-            dealt = [hear(0)]  # in the caller's thread, as the recognizer's owner expects
-        else:
-            dealt = list(threads.map(hear, range(len(copies))))
-        texts = {}
-        for device, heard in enumerate(dealt):
-            numbers = [number for batch in batches[device :: len(copies)] for number in batch]
-            texts |= dict(zip(numbers, heard, strict=True))
-        rate = self.recognizer.sample_rate
-        return [Heard(*texts[n], round(len(x) / rate, 6), _known(found)) for n, (x, found) in enumerate(renderings)]
-
-
-def _known(realised: Mapping[str, float]) -> dict[str, float]:
-    """Return what could be measured, in the order in which it comes back from the cache."""
-    return {name: float(value) for name, value in sorted(realised.items()) if math.isfinite(value)}
-
-
-def _hear(transcribe: Transcribe, waves: list[FloatArray]) -> list[tuple[str, str | None]]:
-    """Return text and error of each waveform; a batch that goes wrong is tried again one by one."""
-    try:
-        said = transcribe(waves)
-        if isinstance(said, str) or not isinstance(said, Iterable):
-            said, problem = [], f"returned {_kind(said)}, not a list of texts"
-        else:
-            said = list(said)
-            problem = None if len(said) == len(waves) else f"returned {len(said)} texts for {len(waves)}"
-    except Exception as error:
-        said, problem = [], _describe(error)
-    if problem is None:
-        return [_text(one) for one in said]
-    return [("", problem)] if len(waves) == 1 else [_hear(transcribe, [wave])[0] for wave in waves]
-
-
-def _text(said: Any) -> tuple[str, str | None]:
-    if isinstance(said, str):
-        return said.encode("utf-8", "replace").decode(), None  # half a surrogate pair cannot be written down
-    return "", _describe(said) if isinstance(said, Exception) else f"returned {_kind(said)}, not a text"
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else type(value).__name__
-
-
-def _describe(error: Exception) -> str:
-    """Return an error in one line that is the same in the next run: no addresses."""
-    text = re.sub(r"0x[0-9a-f]+", "0x", " ".join(str(error).split()))[:_LONGEST_ERROR]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _as_it_is(item: Any) -> Any:
-    return item
-
-
 # What is told about it.
 
 
-def _record(part: _Part, row: int, heard: Heard, normaliser: Normaliser, groups: Mapping[str, str]) -> Record:
+def _record(part: Part, row: int, heard: Heard, normaliser: Normaliser, groups: Mapping[str, str]) -> Record:
     speaker = part.spoken.speaker(row)
     return make_record(
         part.condition,
@@ -409,7 +232,7 @@ def _data_hash(spoken: Spoken) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
-def _failed(parts: Sequence[_Part], records: Sequence[Record]) -> dict[str, Any]:
+def _failed(parts: Sequence[Part], records: Sequence[Record]) -> dict[str, Any]:
     """Count what went wrong: recordings by what is the matter with them, records by the kind of error."""
     every = {id(part.spoken): part.spoken for part in parts}.values()
     findings = Counter(found.kind for spoken in every for found in spoken.findings if found.kind != "resampled")
@@ -440,12 +263,6 @@ def _warn_of_errors(records: Sequence[Record]) -> None:
             UserWarning,
             stacklevel=3,
         )
-
-
-def _refuse_total_failure(heard: Sequence[Heard]) -> None:
-    """Stop where hours of work would only tell that nothing works."""
-    if all(each.error is not None for each in heard):
-        raise ValueError(f"evaluate: the recognizer fails on all of the first {len(heard)}: {heard[0].error}")
 
 
 def _check(**bounds: tuple[int | None, int]) -> None:

@@ -88,8 +88,8 @@ def as_recognizer(
         ValueError: if it is none of these, or hears another rate than the one given.
 
     Example:
-        >>> as_recognizer("my_asr --fast {wav}").kind  # doctest: +SKIP
-        'command'
+        >>> as_recognizer(lambda waves: ["seven"] * len(waves), sample_rate=8_000).sample_rate
+        8000
     """
     from speechaug.asr import SpeechRecognizer
 
@@ -122,8 +122,8 @@ def from_function(transcribe: Transcribe, *, sample_rate: int | None = None, nam
     """Return a recognizer that calls a function; arguments as in :func:`as_recognizer`."""
     known = transcribe if hasattr(transcribe, "__qualname__") else type(transcribe)
     rate = sample_rate or getattr(transcribe, "sample_rate", None) or SAMPLE_RATE
-    called = name or f"{known.__module__}.{known.__qualname__}"  # type: ignore[attr-defined]
-    short = name or known.__name__  # type: ignore[attr-defined]
+    called = name or f"{known.__module__}.{known.__qualname__}"
+    short = name or known.__name__
     return Recognizer(kind="function", name=short, fingerprint=called, sample_rate=int(rate), copies=(transcribe,))
 
 
@@ -176,14 +176,13 @@ def from_hugging_face(source: str | Path | tuple[Any, Any], *, devices: Devices 
         ValueError: if the model does neither.
     """
     loaded = not isinstance(source, tuple)
-    model, processor = _load_hugging_face(Path(str(source))) if loaded else source
+    model, processor = source if isinstance(source, tuple) else _load_hugging_face(Path(source))
     generates = bool(getattr(model.config, "is_encoder_decoder", False))
     if not generates and not type(model).__name__.endswith("ForCTC"):
         raise ValueError(f"evaluate: model must generate text or end in ForCTC, got {type(model).__name__}")
     texts = _generated if generates else _best_path
-    extractor = getattr(processor, "feature_extractor", processor)
-    rate = int(extractor.sampling_rate)
-    vocabulary = getattr(getattr(processor, "tokenizer", None), "get_vocab", dict)()
+    rate = int(getattr(processor, "feature_extractor", processor).sampling_rate)
+    vocabulary: dict[str, int] = getattr(getattr(processor, "tokenizer", None), "get_vocab", dict)()
     settings = [_lasting(model.config), _lasting(getattr(model, "generation_config", None)), vocabulary]
     copies = _copies(model, devices, loaded)
     return Recognizer(

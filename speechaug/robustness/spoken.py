@@ -76,8 +76,9 @@ def read_spoken(data: Source, sample_rate: int, *, pattern: str | None = None, l
 
 def _plan(data: Source, pattern: str | None) -> tuple[Sequence[Utterance], Sequence[Joined]]:
     """Return the utterances, and rows of them."""
-    if hasattr(data, "test_rows"):
-        return data.test_utterances, data.test_rows()
+    module: Any = data
+    if hasattr(module, "test_rows"):
+        return module.test_utterances, module.test_rows()
     folder = isinstance(data, (str, Path)) and Path(data).is_dir()
     utterances = read_manifest(data, pattern if folder else None)
     return utterances, [Joined(said.id, (place,), (), 0.0) for place, said in enumerate(utterances)]
@@ -113,5 +114,6 @@ def _hashes(dataset: SpeechDataset, rows: Sequence[Joined]) -> Iterator[str | Fi
         yield from pool.map(one, rows)
 
 
-def _samples(dataset: SpeechDataset, row: Joined) -> Any:
-    return dataset[(row,)]["waveform"][0].numpy()
+def _samples(dataset: SpeechDataset, row: Joined) -> FloatArray:
+    samples: FloatArray = dataset[(row,)]["waveform"][0].numpy()
+    return samples
