@@ -17,7 +17,7 @@ import speechaug as sa
 from speechaug.__main__ import build_parser
 from speechaug.callbacks import StepProgress
 from speechaug.data import SpeechDataModule
-from speechaug.recipe import OUTPUTS, _count, _stoppable, examples, train
+from speechaug.recipe import OUTPUTS, _count, _stoppable, sounds, train
 
 pytestmark = pytest.mark.global_rng
 
@@ -123,13 +123,15 @@ def test_recordings_that_could_not_be_read():
     assert [_count(data, side, [None]) for side in ("train", "test")] == ["1", "1 (5 left out)"]
 
 
-def test_examples_start_from_unaltered_speech(digits):
-    quiet = sa.Gain(gain_db=(-20.0, -20.0))
-    data = words(digits, test_conditions={"quiet": quiet, "quieter": quiet})
+def test_sounds_start_from_unaltered_speech(digits):
+    data = words(digits, test_conditions={"quiet": sa.Gain(gain_db=(-20.0, -20.0))})
     data.setup()
-    results = [{"condition": c, "id": n, "hypothesis": ""} for c in data.test_names for n in data.test_batch(c)["id"]]
-    example = examples([SimpleNamespace(name="a", results=results)], data)[0]
-    assert np.allclose(example["after"][0], 0.1 * example["before"][0], atol=1e-6)
+    batch = data.test_batch("quiet")
+    for row, name in enumerate(batch["id"]):
+        before, after, rate = sounds(data)("quiet", name)
+        assert rate == RATE
+        assert np.allclose(after, 0.1 * before, atol=1e-6)
+        assert np.array_equal(after, batch["waveform"][row, : len(after)])
 
 
 def test_stopped_while_training(tmp_path):
