@@ -13,6 +13,7 @@ from speechaug.robustness.bootstrap import Basis, Estimate, Plan
 from speechaug.robustness.evaluation import Evaluation, check_comparable
 from speechaug.robustness.grid import Grid
 from speechaug.robustness.metrics import Array, relative_reduction
+from speechaug.robustness.records import Record, group
 from speechaug.robustness.significance import Mapsswe, holm, mapsswe
 from speechaug.robustness.tally import Rated, Tally, blocks_of
 
@@ -274,14 +275,9 @@ class _Comparer:
         heard_once = len(seeds) == 2 and self.first.meta["draws"] == 1
         if not heard_once or any(record["reference"] is None for each in seeds for record in each.records):
             return [None] * len(self.grid.names)
-        tests = [mapsswe(*self._texts(name, *seeds)) for name in self.grid.names]
+        mine, theirs = (group(each.records, "condition") for each in seeds)
+        tests = [mapsswe(*_texts(mine[name], theirs[name])) for name in self.grid.names]
         return [replace(test, p_holm=p) for test, p in zip(tests, holm([test.p for test in tests]), strict=True)]
-
-    def _texts(self, condition: str, mine: Evaluation, theirs: Evaluation) -> tuple[list[str], list[str], list[str]]:
-        """References of a condition and the transcripts of two evaluations, in the same order."""
-        first, other = ([r for r in each.records if r["condition"] == condition] for each in (mine, theirs))
-        references = [record["reference"] for record in first]
-        return references, [record["hypothesis"] for record in first], [record["hypothesis"] for record in other]
 
     def _effective_robustness(self) -> dict[str, Estimate]:
         if len(self.arms) < 3 or self.grid.clean is None or not self.grid.corrupted:
@@ -299,3 +295,9 @@ def _shared(members: Sequence[Mapping[str, Any]], key: str) -> str:
     """What all conditions have in common; empty if they differ."""
     values = {member[key] for member in members}
     return str(values.pop()) if len(values) == 1 else ""
+
+
+def _texts(mine: Sequence[Record], theirs: Sequence[Record]) -> tuple[list[str], list[str], list[str]]:
+    """References and the transcripts of two evaluations, in the same order."""
+    first, other = ([record["hypothesis"] for record in each] for each in (mine, theirs))
+    return [record["reference"] for record in mine], first, other
