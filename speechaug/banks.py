@@ -97,9 +97,18 @@ class Bank:
 
     @classmethod
     def from_arrays(
-        cls, clips: Sequence[NDArray[Any]], *, sample_rate: int, names: Sequence[str] | None = None
+        cls,
+        clips: Sequence[NDArray[Any]],
+        *,
+        sample_rate: int,
+        names: Sequence[str] | None = None,
+        hashes: Sequence[str] | None = None,
     ) -> Bank:
-        """Make a bank of arrays ``(T,)`` that already have the given rate."""
+        """Make a bank of arrays ``(T,)`` that already have the given rate.
+
+        Clips that were computed may bring hashes of what they were computed from, so that the last bits, which differ
+        between machines, do not matter.
+        """
         from speechaug.audio import pcm_hash
 
         bank = cls(None, sample_rate=sample_rate)
@@ -108,7 +117,10 @@ class Bank:
         usable = [clip.ndim == 1 and bool(np.isfinite(clip).all()) and bool(clip.any()) for clip in arrays]
         if not arrays or not all(usable) or len(named) != len(arrays):
             raise ValueError("Bank: clips must be one or more finite, non-silent (T,) arrays, each with a name")
-        bank._fill(named, tuple(pcm_hash(clip, sample_rate) for clip in arrays), arrays)
+        known = hashes if hashes is not None else [pcm_hash(clip, sample_rate) for clip in arrays]
+        if len(known) != len(arrays):
+            raise ValueError(f"Bank: hashes must be one for each clip, got {len(known)} for {len(arrays)}")
+        bank._fill(named, tuple(known), arrays)
         return bank
 
     def load(self) -> None:

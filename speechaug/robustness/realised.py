@@ -6,7 +6,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,12 +34,7 @@ _PROBE_S = 2.0
 _FULL = 1.0 - 1e-6
 _KEPT = 10_000
 
-def responses(bank: Bank) -> list[NDArray[np.float64]]:
-    """Return every clip of a bank, float64."""
-    return [bank.clip(index).astype(np.float64) for index in range(len(bank))]
-
-
-def t60_s(response: NDArray[np.float64], sample_rate: int) -> float:
+def t60_s(response: NDArray[Any], sample_rate: int) -> float:
     """Reverberation time: three times what the energy takes from -5 to -25 dB.
 
     Args:
@@ -66,7 +61,7 @@ def t60_s(response: NDArray[np.float64], sample_rate: int) -> float:
     return float(-60.0 / slope)
 
 
-def drr_db(response: NDArray[np.float64], sample_rate: int) -> float:
+def drr_db(response: NDArray[Any], sample_rate: int) -> float:
     """Direct-to-reverberant ratio: the energy within 2.5 ms of the peak over that of the rest, in dB.
 
     Example:
@@ -79,7 +74,7 @@ def drr_db(response: NDArray[np.float64], sample_rate: int) -> float:
     return _ratio_db(direct, energy.sum() - direct)
 
 
-def c50_db(response: NDArray[np.float64], sample_rate: int) -> float:
+def c50_db(response: NDArray[Any], sample_rate: int) -> float:
     """Clarity: the energy of the first 50 ms from the peak on over that of the rest, in dB.
 
     Source: ISO 3382-1.

@@ -67,6 +67,8 @@ def render(
         draws = loose.sample(rng)
         out = loose.run(torch.from_numpy(x)[None], None, draws, sample_rate=sample_rate)
     y = out.x[0, : int(out.lengths[0])].numpy()
+    if len(y) == 0:  # a sample that was played faster
+        y = np.zeros(1, np.float32)
     realised = measure(Applied(loose, draws, out.extras, x, y, sample_rate))
     peak = float(np.abs(y).max(initial=0.0))
     if peak > 1.0:

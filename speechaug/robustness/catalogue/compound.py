@@ -13,7 +13,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "meeting_recording": ("far_field", "gain_steps", "mu_law"),
     "hands_free_car": ("room", "brown", "telephone"),
     "smart_speaker": ("measured_room", "enhancement"),
-    "video_conference": ("room", "environment", "opus", "packet_loss"),
+    "conference_call": ("room", "environment", "mu_law", "packet_loss"),
     "shouting_in_noise": ("pitch_up", "environment", "clipping"),
     "hurried_caller": ("tempo_up", "competing_talker", "telephone"),
     "child_across_the_room": ("tract_short", "room", "pink"),

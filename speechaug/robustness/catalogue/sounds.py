@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speechaug.audio import FloatArray
 from speechaug.banks import Bank
-from speechaug.robustness.realised import c50_db, drr_db, responses, t60_s
+from speechaug.functional.room import good_size
+from speechaug.robustness.realised import c50_db, drr_db, t60_s
 
 SOUNDS = Path(__file__).parents[2] / "fixtures" / "suite"
 """The sounds that ship with the package; no training preset uses them."""
@@ -24,7 +26,7 @@ C50_DB = (20.0, 14.0, 9.0, 5.0, 1.0)
 CLIPS_PER_ROOM = 4
 """How many noises sound in each far-field room: each is convolved beforehand."""
 
-Measure = Callable[[NDArray[np.float64], int], float]
+Measure = Callable[[NDArray[Any], int], float]
 
 
 class Rooms(NamedTuple):
@@ -97,15 +99,10 @@ class Sounds:
         near, far = self._bank(SOUNDS / "rooms" / name), self._bank(SOUNDS / "far_field" / name)
         if near.names != far.names:
             raise ValueError(f"Sounds: rooms and far_field must hold the same rooms, got {near.names}, {far.names}")
-        pairs = []
-        for place, (talker, elsewhere) in enumerate(zip(responses(near), responses(far), strict=True)):
-            chosen = range(place, len(self.noise), max(1, len(self.noise) // CLIPS_PER_ROOM))[:CLIPS_PER_ROOM]
-            pairs.append(
-                (
-                    Bank.from_arrays([talker], sample_rate=self.sample_rate, names=[near.names[place]]),
-                    _reverberant(self.noise, list(chosen), elsewhere),
-                )
-            )
+        step, pairs = max(1, len(self.noise) // CLIPS_PER_ROOM), []
+        for room in range(len(near)):
+            chosen = [(room + step * turn) % len(self.noise) for turn in range(CLIPS_PER_ROOM)]
+            pairs.append((_part(near, [room]), _reverberant(_part(self.noise, list(dict.fromkeys(chosen))), far, room)))
         return tuple(pairs)
 
     def _bank(self, source: Bank | str | Path) -> Bank:
@@ -121,31 +118,43 @@ def sounds(sample_rate: int, noise: Bank | str | None, rooms: Bank | str | None)
     return Sounds(sample_rate, noise, rooms)
 
 
-def _reverberant(noise: Bank, chosen: list[int], response: NDArray[np.float64]) -> Bank:
-    """Let noises sound in a room: the middle part, where the room has answered and the noise still sounds."""
-    from scipy.signal import fftconvolve
+def _part(bank: Bank, chosen: Sequence[int]) -> Bank:
+    """Return a bank of some of the clips of another."""
+    return Bank.from_arrays(
+        [bank.clip(index) for index in chosen],
+        sample_rate=bank.sample_rate,
+        names=[bank.names[index] for index in chosen],
+        hashes=[bank.hashes[index] for index in chosen],
+    )
 
-    clips, names = [], []
-    everything = responses(noise)
-    for index in chosen or [0]:
-        heard = fftconvolve(everything[index], response)[: len(everything[index])]
-        # On the grid of 16 bits, so that the last bits of an FFT, which differ between machines, change no hash.
-        clips.append(np.rint(heard / np.abs(heard).max() * 32_767.0).astype(np.float32) / np.float32(32_768.0))
-        names.append(noise.names[index])
-    return Bank.from_arrays(clips, sample_rate=noise.sample_rate, names=names)
+
+def _reverberant(noise: Bank, rooms: Bank, room: int) -> Bank:
+    """Let noises sound in a room; each ends when its recording does."""
+    dry = [noise.clip(index) for index in range(len(noise))]
+    return Bank.from_arrays(
+        [_convolved(clip, rooms.clip(room)) for clip in dry],
+        sample_rate=noise.sample_rate,
+        names=noise.names,
+        hashes=[f"{label}*{rooms.hashes[room]}" for label in noise.hashes],
+    )
+
+
+def _convolved(clip: FloatArray, response: FloatArray) -> FloatArray:
+    size = good_size(len(clip) + len(response) - 1)
+    spectrum = np.fft.rfft(clip.astype(np.float64), size) * np.fft.rfft(response.astype(np.float64), size)
+    return np.fft.irfft(spectrum, size)[: len(clip)].astype(np.float32)
 
 
 def _sorted(bank: Bank, measures: dict[str, Measure], falling: bool = False) -> tuple[Rooms, ...]:
     """Divide responses into five severities by the first measure; each has at least one."""
-    arrays = responses(bank)
+    arrays = [bank.clip(index) for index in range(len(bank))]
     found = {name: [measure(room, bank.sample_rate) for room in arrays] for name, measure in measures.items()}
     order = np.argsort(next(iter(found.values())), kind="stable")[:: -1 if falling else 1]
     divided = []
     for severity in range(5):
         first = severity * len(arrays) // 5
         part = order[first : max(first + 1, (severity + 1) * len(arrays) // 5)]
-        nominal = {name: float(np.mean([values[index] for index in part])) for name, values in found.items()}
-        names = [bank.names[index] for index in part]
-        rooms = Bank.from_arrays([arrays[index] for index in part], sample_rate=bank.sample_rate, names=names)
-        divided.append(Rooms(nominal, rooms))
+        means = {name: float(np.mean([values[index] for index in part])) for name, values in found.items()}
+        nominal = {name: value for name, value in means.items() if np.isfinite(value)}  # not all decays can be measured
+        divided.append(Rooms(nominal, _part(bank, part.tolist())))
     return tuple(divided)
