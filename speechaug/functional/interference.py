@@ -111,7 +111,8 @@ def _speech_filter(half: int, sample_rate: int, device: torch.device) -> Tensor:
     response = torch.fft.irfft(torch.pow(10.0, density / 20.0), size).roll(half)[: 2 * half + 1]
     window = 0.5 + 0.5 * torch.cos(math.pi * (torch.arange(2 * half + 1, device=device) - half) / (half + 1))
     response = response * window
-    return response / response.square().sum().sqrt()
+    normalised: Tensor = response / response.square().sum().sqrt()
+    return normalised
 
 
 def add_speech_shaped_noise(

@@ -182,9 +182,22 @@ class Phaser(Transform):
             "phase": rng.uniform(),
         }
 
-    def apply(self, x: Tensor, lengths: Tensor, context: Context, **params: Tensor) -> tuple[Tensor, Tensor]:
+    def apply(
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        context: Context,
+        *,
+        decay: Tensor,
+        corner_hz: Tensor,
+        sweep_octaves: Tensor,
+        rate_hz: Tensor,
+        phase: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Turn phases and mix."""
-        return F.phaser(x, lengths, **params, sample_rate=context.sample_rate, stages=self.stages), lengths
+        rate = context.sample_rate
+        y = F.phaser(x, lengths, corner_hz, sweep_octaves, rate_hz, phase, decay, rate, stages=self.stages)
+        return y, lengths
 
 
 def _check_positive(transform: Transform, name: str) -> None:
