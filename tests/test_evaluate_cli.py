@@ -13,6 +13,7 @@ import soundfile
 from trainings import recognizer
 
 from speechaug.__main__ import main, run
+from speechaug.data import read_manifest
 from speechaug.robustness.evaluate import evaluate
 from speechaug.robustness.evaluation import Evaluation
 
@@ -211,3 +212,18 @@ def test_output_over_a_pipe(digits, command, tmp_path):
         process.stdout.close()  # nobody reads
         assert process.stderr.read() == ""
         assert process.wait(120) == 1
+
+
+def test_train_on_the_suite_is_evaluate_on_its_checkpoint(digits, tmp_path, capsys):
+    given = f"--data.train {digits} --data.pattern {PATTERN} --data.sample_rate {RATE} --data.test_speakers [theo]"
+    model = f"--data.test_suite {SUITE} --model.unit word --model.size xs --steps 2 --output {tmp_path / 'train'}"
+    shown(capsys, "train", *given.split(), *model.split())
+    lines = (tmp_path / "train" / "results.jsonl").read_text().splitlines()
+    tested = {(r["condition"], r["id"]): r["hypothesis"] for r in map(json.loads, lines)}
+    assert {name for name, _ in tested} == {"clean", "white:3", "white:5"}
+    utterances = [u for u in read_manifest(str(digits), PATTERN) if u.speaker == "theo"]
+    suite = SUITE.strip("[]").split(",")
+    evaluation = evaluate(tmp_path / "train" / "model.ckpt", utterances, suite=suite, normaliser="text")
+    assert {(r["condition"], r["id"]): r["hypothesis"] for r in evaluation.records} == tested
+    shown(capsys, "train", "--config", str(tmp_path / "train" / "config.yaml"))
+    assert (tmp_path / "train" / "results.jsonl").read_text().splitlines() == lines
