@@ -116,7 +116,7 @@ def srt50(snr_db: ArrayLike, wer: Array) -> Array:
         infinity where it is above at the highest.
 
     Example:
-        >>> srt50([0.0, 10.0], np.array([[0.7, 0.3], [0.4, 0.1], [0.9, 0.6]])).tolist()
+        >>> srt50([0.0, 10.0], np.array([[0.75, 0.25], [0.4, 0.1], [0.9, 0.6]])).tolist()
         [5.0, -inf, inf]
     """
     ratios, above = np.asarray(snr_db, dtype=np.float64), wer >= 0.5
