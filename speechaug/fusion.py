@@ -97,26 +97,47 @@ def run_linear(
         fuse: False computes one after the other.
         owned: whether ``x`` may be written into.
     """
-    acting = [(member, *_acting(children[place], x.device), children[place]) for place, member in group]
-    found = [Member(member, on, params, _host(draws)) for member, on, params, draws in acting if on is not None]
+    asked = [(member, *_acting(children[place], x.device), children[place]) for place, member in group]
+    found = [Member(member, on, params, _host(draws)) for member, on, params, draws in asked if on is not None]
     if not found:
         return x
-    any_on = torch.stack([member.on for member in found]).any(dim=0)
     hosts = [member.host for member in found if member.host is not None]
     if not hosts:
+        any_on = torch.stack([member.on for member in found]).any(dim=0)
         return torch.where(any_on[:, None, None], run_group(x, lengths, found, context, fuse), x)
+    y = x
+    for part in _parts(found, hosts, fuse and not x.is_cuda):
+        acting = [member for member in found if member.host is not None and bool(member.host[part].any())]
+        if bool(part.all()):
+            return run_group(x, lengths, acting, context, fuse)
+        rows = _rows(part, acting, x)
+        some = [_select(member, rows, part) for member in acting]
+        changed = run_group(x.index_select(0, rows), lengths.index_select(0, rows), some, context, fuse)
+        y, owned = put_back(y, rows, changed, owned), True
+    return y
+
+
+def _parts(found: Sequence[Member], hosts: list[NDArray[np.bool_]], apart: bool) -> list[NDArray[np.bool_]]:
+    """Say which rows run together: all that are on, or those that need no FFT apart."""
     union = np.any(hosts, axis=0)
-    if bool(union.all()):
-        return run_group(x, lengths, found, context, fuse)
-    rows = torch.argsort(~any_on, stable=True)[: int(union.sum())]
-    some = [_select(member, rows, union) for member in found]
-    y = run_group(x.index_select(0, rows), lengths.index_select(0, rows), some, context, fuse)
-    return put_back(x, rows, y, owned)
+    spectral = [host for member, host in zip(found, hosts, strict=True) if not hasattr(member.transform, "sections")]
+    if not apart or not spectral:
+        return [union]
+    first = np.any(spectral, axis=0)
+    return [part for part in (first, union & ~first) if part.any()]
 
 
-def _select(member: Member, rows: Tensor, union: NDArray[np.bool_]) -> Member:
+def _rows(part: NDArray[np.bool_], members: Sequence[Member], x: Tensor) -> Tensor:
+    """Return the indices of the rows of a part; on a GPU from what is there already."""
+    if not x.is_cuda:
+        return torch.from_numpy(np.flatnonzero(part))
+    any_on = torch.stack([member.on for member in members]).any(dim=0)
+    return torch.argsort(~any_on, stable=True)[: int(part.sum())]
+
+
+def _select(member: Member, rows: Tensor, part: NDArray[np.bool_]) -> Member:
     params = {name: value.index_select(0, rows) for name, value in member.params.items()}
-    host = None if member.host is None else member.host[union]
+    host = None if member.host is None else member.host[part]
     return member._replace(on=member.on.index_select(0, rows), params=params, host=host)
 
 

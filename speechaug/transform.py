@@ -480,7 +480,8 @@ class Transform(ABC):
         rows = context.rows = draws.gate(x.device)[1][: draws.count]
         params = {name: mirror[name].index_select(0, rows) for name in draws.values}
         y, y_lengths = self.apply(x.index_select(0, rows), lengths.index_select(0, rows), context, **params)
-        joined = put_back(fit(x, widest), rows, fit(y, widest), call.owned)
+        wide = fit(x, widest)
+        joined = put_back(wide, rows, fit(y, widest), call.owned or wide is not x)
         call.owned = True
         return joined, lengths.index_copy(0, rows, y_lengths)
 
@@ -504,6 +505,8 @@ def put_back(x: Tensor, rows: Tensor, y: Tensor, owned: bool) -> Tensor:
 def fit(x: Tensor, width: int) -> Tensor:
     """Return ``x`` cut or zero-padded at the end of its time axis."""
     extra = width - x.shape[-1]
+    if extra > 0:  # one pass; pad makes two
+        return torch.cat([x, x.new_zeros(*x.shape[:-1], extra)], dim=-1)
     return x if extra == 0 else torch.nn.functional.pad(x, (0, extra))
 
 

@@ -105,33 +105,9 @@ def run_group(x: Tensor, lengths: Tensor, members: Sequence[Member], context: An
         return x.clone()
     if not fused:
         return _one_by_one(x, lengths, members, context)
-    spectral = [member for member in members if not hasattr(member.transform, "sections")]
-    if not spectral:
+    if all(hasattr(member.transform, "sections") for member in members):
         return in_series(x, lengths, _cascade(members, context))
-    on = _rows_of(spectral, x)
-    if on is None:
-        return _together(x, lengths, members, context)
-    rows, rest = (torch.from_numpy(np.flatnonzero(part)) for part in (on, ~on))
-    filters = [_pick(member, rest, ~on) for member in members if hasattr(member.transform, "sections")]
-    chosen, others = x.index_select(0, rows), x.index_select(0, rest)
-    together = _together(chosen, lengths[rows], [_pick(member, rows, on) for member in members], context)
-    alone = in_series(others, lengths[rest], _cascade(filters, context)) if filters else others
-    return torch.empty_like(x).index_copy_(0, rows, together).index_copy_(0, rest, alone)
-
-
-def _rows_of(members: Sequence[Member], x: Tensor) -> NDArray[np.bool_] | None:
-    """Where one of ``members`` is on, if the other rows are spared work: on a CPU, not with fixed shapes."""
-    hosts = [member.host for member in members if member.host is not None]
-    if x.is_cuda or len(hosts) < len(members):
-        return None
-    on: NDArray[np.bool_] = np.any(hosts, axis=0)
-    return None if bool(on.all()) else on
-
-
-def _pick(member: Member, rows: Tensor, chosen: NDArray[np.bool_]) -> Member:
-    params = {name: value[rows] for name, value in member.params.items()}
-    host = None if member.host is None else member.host[chosen]
-    return member._replace(on=member.on[rows], params=params, host=host)
+    return _together(x, lengths, members, context)
 
 
 def _cascade(members: Sequence[Member], context: Any) -> Tensor:
