@@ -372,7 +372,7 @@ def _file_names(ids: Iterable[str]) -> Iterator[str]:
     taken: set[str] = set()
     for name in ids:
         plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:_LONGEST_NAME]
-        if plain != name or plain.casefold() in taken:
+        if not plain or plain != name or plain.casefold() in taken:
             plain = f"{plain}-{hashlib.blake2b(name.encode(errors='surrogateescape'), digest_size=4).hexdigest()}"
         taken.add(plain.casefold())
         yield plain
