@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -227,3 +230,29 @@ def test_train_on_the_suite_is_evaluate_on_its_checkpoint(digits, tmp_path, caps
     assert {(r["condition"], r["id"]): r["hypothesis"] for r in evaluation.records} == tested
     shown(capsys, "train", "--config", str(tmp_path / "train" / "config.yaml"))
     assert (tmp_path / "train" / "results.jsonl").read_text().splitlines() == lines
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(digits, tmp_path):
+    """A real signal to all processes, once something was heard."""
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time; time.sleep(0.2); print('one')")
+    given = ["--data", str(digits), "--pattern", PATTERN, "--output", str(tmp_path / "out"), "--workers", "1"]
+    command = ["--command", f"{sys.executable} {slow} {{wav}}", "--sample_rate", str(RATE), "--batch_size", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "speechaug", "evaluate", *given, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background shells hand down an ignored one
+    ) as process:
+        kept = tmp_path / "out" / "transcripts.jsonl"
+        deadline = time.monotonic() + 100
+        while not (kept.exists() and kept.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == f"speechaug: stopped; the same command goes on with what is in {tmp_path / 'out'}\n"
+    assert len(kept.read_text().splitlines()) >= 8

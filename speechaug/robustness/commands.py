@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,31 +91,41 @@ def run_evaluate(
     """
     folder = Path(output)
     spoken: Any = data if suite is None or is_noisy_sets(data) else read_manifest(data, _for_folders(data, pattern))
-    evaluate(
-        _recognizer(checkpoint, model, bundle, command, sample_rate, timeout_s, devices),
-        spoken,
-        suite=suite,
-        seed=seed,
-        draws=draws,
-        batch_size=batch_size,
-        workers=workers,
-        noise=noise,
-        rooms=rooms,
-        normaliser=normaliser,
-        output=folder,
-        cache=cache,
-        name=name,
-        limit=limit,
-        policy=policy,
-        progress=progress,
-        pattern=pattern,
-        groups=groups,
-    )
+    with _going_on(folder):
+        evaluate(
+            _recognizer(checkpoint, model, bundle, command, sample_rate, timeout_s, devices),
+            spoken,
+            suite=suite,
+            seed=seed,
+            draws=draws,
+            batch_size=batch_size,
+            workers=workers,
+            noise=noise,
+            rooms=rooms,
+            normaliser=normaliser,
+            output=folder,
+            cache=cache,
+            name=name,
+            limit=limit,
+            policy=policy,
+            progress=progress,
+            pattern=pattern,
+            groups=groups,
+        )
     audible = spoken if examples and not isinstance(spoken, str) else None
     page = str(folder / "report.html")
     return report(
         [output], baseline=baseline, output=page, data=audible, noise=noise, rooms=rooms, examples=examples
     )
+
+
+@contextmanager
+def _going_on(folder: Path) -> Iterator[None]:
+    """Tell who presses Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"the same command goes on with what is in {folder}") from stop
 
 
 def _for_folders(data: str, pattern: str | None) -> str | None:
@@ -170,20 +182,21 @@ def run_corrupt(
         workers: processes that render; 0 renders in this one; by default as many as there are cores.
         progress: whether to show a bar on stderr; by default on a terminal.
     """
-    written = corrupt(
-        src,
-        dst,
-        suite=suite,
-        pattern=pattern,
-        sample_rate=sample_rate,
-        noise=noise,
-        rooms=rooms,
-        seed=seed,
-        draw=draw,
-        limit=limit,
-        workers=workers,
-        progress=progress,
-    )
+    with _going_on(Path(dst)):
+        written = corrupt(
+            src,
+            dst,
+            suite=suite,
+            pattern=pattern,
+            sample_rate=sample_rate,
+            noise=noise,
+            rooms=rooms,
+            seed=seed,
+            draw=draw,
+            limit=limit,
+            workers=workers,
+            progress=progress,
+        )
     lost = count_left_out(written.findings)
     if lost:
         total = written.files // len(written.suite) + lost
