@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import speechaug as sa
 from speechaug.rng import _compiled, philox4x32, philox_blocks, philox_key, philox_units
@@ -92,6 +93,21 @@ def test_compiled_units_are_those_of_numpy_and_of_whole_numbers(first, size):
     assert (compiled_key(keys, place, first) == philox_key(keys, place, first)).all()
     whole = philox_blocks(keys, place, first, 1).astype(object)[:, 0]
     assert [int(key) % 2**64 for key in compiled_key(keys, place, first)] == (whole[:, 0] + 2**32 * whole[:, 1]).tolist()
+
+
+def test_parameters_on_the_cpu_are_the_host_arrays_and_stay_as_they_are():
+    policy = sa.Compose([sa.LowPass(p=0.5), sa.Gain(), sa.TimeShift(p=0.5), sa.AddColoredNoise()])
+    draws = policy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=["a", "b", "c"]))
+    before = draws.to_dict()
+    gain = draws.to("cpu").members["Gain"]
+    assert np.shares_memory(gain.mirror(torch.device("cpu"))["gain_db"].numpy(), gain.values["gain_db"])
+    y, _ = policy(torch.randn(3, 800), None, draws, sample_rate=16_000)
+    y.mul_(2.0)
+    assert draws.to_dict() == before
+    packed = draws.pack().clone()
+    tree = draws.unpack(packed).tensors()
+    assert torch.equal(tree["Gain"]["gain_db"], gain.mirror(torch.device("cpu"))["gain_db"])
+    assert not np.shares_memory(tree["Gain"]["gain_db"].numpy(), gain.values["gain_db"])
 
 
 def test_what_is_certain_is_drawn_like_what_is_not():
