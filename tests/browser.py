@@ -98,8 +98,9 @@ class Browser:
         )
 
     def run(self, script: str) -> Any:
-        """Evaluate JavaScript, wait for its promise, and return its value."""
-        answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        """Evaluate JavaScript as if a person had asked for it, wait for its promise, and return its value."""
+        how = {"returnByValue": True, "awaitPromise": True, "userGesture": True}
+        answer = self.send("Runtime.evaluate", expression=script, **how)
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{script}: {answer['exceptionDetails'].get('exception', {}).get('description')}")
         return answer["result"].get("value")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from speechaug.robustness.evaluation import Evaluation
-from speechaug.robustness.metrics import count_edits
+from speechaug.robustness.normalise import get_normaliser
+from speechaug.robustness.records import make_record
 
 DIGITS = "zero one two three four five six seven eight nine".split()
 SPEAKERS = 10
@@ -31,13 +33,14 @@ CORRUPTIONS: dict[str, tuple[str, str, tuple[float, ...], float]] = {
 HELD_OUT = frozenset({"competing_talker", "pitch_up"})
 
 
-def conditions(names: tuple[str, ...] = tuple(CORRUPTIONS), trained: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
+def conditions(names: tuple[str, ...], trained: frozenset[str]) -> list[dict[str, Any]]:
     """What an evaluation says of its conditions: clean, then five severities of each corruption."""
     said: list[dict[str, Any]] = [condition("clean", "clean", "clean", 0, {})]
     for name in names:
         family, what, values, _ = CORRUPTIONS[name]
         said += [condition(f"{name}:{s}", name, family, s, {what: float(v)}) for s, v in enumerate(values, start=1)]
-    return [{**each, "held_out": each["corruption"] in HELD_OUT, "trained": each["family"] in trained} for each in said]
+    marked = {"held_out": HELD_OUT, "trained": {name for name in names if CORRUPTIONS[name][0] in trained}}
+    return [each | {mark: each["corruption"] in which for mark, which in marked.items()} for each in said]
 
 
 def condition(name: str, corruption: str, family: str, severity: int, nominal: dict[str, float]) -> dict[str, Any]:
@@ -75,11 +78,10 @@ def evaluation(
         for place, text in enumerate(texts):
             voice = 0.6 * np.sin(place % speakers)
             wrong = 1 / (1 + np.exp(-(0.9 * each["severity"] + 0.7 * hard + voice - skill - 3.4)))
-            heard = _heard(text, wrong, rng)
-            records.append(_record(each, place, speakers, text, heard))
-    for record in records[:failed]:
-        record |= _record(said[0], int(record["id"][1:]), speakers, record["reference"], "") | {"error": "RuntimeError: no"}
-    return Evaluation(name=name, meta=_meta(name, said, failed), records=records)
+            error = "RuntimeError: no" if len(records) < failed else None
+            records.append(_record(each, place, speakers, text, "" if error else _heard(text, wrong, rng), error))
+    errors = {"recordings": {}, "ids": [], "recognizer": {"RuntimeError": failed} if failed else {}}
+    return Evaluation(name=name, meta=_meta(name, said) | {"failed": errors}, records=records)
 
 
 def _heard(text: str, wrong: float, rng: np.random.Generator) -> str:
@@ -95,42 +97,35 @@ def _heard(text: str, wrong: float, rng: np.random.Generator) -> str:
     return " ".join(words)
 
 
-def _record(said: dict[str, Any], place: int, speakers: int, text: str, heard: str) -> dict[str, Any]:
-    words, letters = count_edits(text, heard), count_edits(" ".join(text), " ".join(heard))
-    realised = {key: value + 0.01 * np.sin(place) for key, value in said["nominal"].items()}
-    return {
-        **{key: said[key] for key in ("corruption", "family", "severity")},
-        "condition": said["name"],
-        "draw": 0,
-        "id": f"u{place:03d}",
-        "speaker": f"s{place % speakers}",
-        "group": "",
-        "duration_s": 2.4,
-        "reference": text,
-        "hypothesis": heard,
-        "reference_raw": text,
-        "hypothesis_raw": heard,
-        "substitutions": words.substitutions,
-        "deletions": words.deletions,
-        "insertions": words.insertions,
-        "words": words.words,
-        "char_substitutions": letters.substitutions,
-        "char_deletions": letters.deletions,
-        "char_insertions": letters.insertions,
-        "characters": letters.words,
-        "realised": {key: float(value) for key, value in realised.items()},
-        "error": None,
-    }
+def _record(
+    said: dict[str, Any], place: int, speakers: int, text: str, heard: str, error: str | None
+) -> dict[str, Any]:
+    return make_record(
+        SimpleNamespace(**said),
+        id=f"u{place:03d}",
+        reference=text,
+        hypothesis=heard,
+        normaliser=get_normaliser("basic"),
+        speaker=f"s{place % speakers}",
+        duration_s=2.4,
+        realised={key: float(value + 0.01 * np.sin(place)) for key, value in said["nominal"].items()},
+        error=error,
+    )
 
 
-def _meta(name: str, said: list[dict[str, Any]], failed: int) -> dict[str, Any]:
+def _meta(name: str, said: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "suite": {"name": "speechaug-C", "version": 1, "subset": "standard", "hash": "9f2c4e1a77b03d58", "sample_rate": 16_000},
+        "suite": {
+            "name": "speechaug-C",
+            "version": 1,
+            "subset": "standard",
+            "hash": "9f2c4e1a77b03d58",
+            "sample_rate": 16_000,
+        },
         "conditions": said,
         "seed": 0,
         "draws": 1,
-        "normaliser": {"name": "basic", "version": 1},
+        "normaliser": get_normaliser("basic").to_dict(),
         "recognizer": {"kind": "function", "fingerprint": name},
         "versions": {"speechaug": "0.1.0", "python": "3.11.2"},
-        "failures": failed,
     }

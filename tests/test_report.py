@@ -1,53 +1,68 @@
-"""The report page: complete, self-contained, safe against hostile text, the same bytes each time."""
+"""The report: complete, self-contained, safe against hostile text, the same bytes each time, and no number of its own."""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import jiwer
 import numpy as np
 import pytest
 import soundfile
 from matplotlib.image import imread
 from rich.console import Console
+from simulated import SPEAKERS, evaluation
 
 import speechaug as sa
-from speechaug.robustness import headline, print_table, summarise, write_report
-from speechaug.robustness.pictures import audio_uri, spectrogram_uris, wer_plot
-from speechaug.robustness.report import describe
+from speechaug.robustness import Estimate, Evaluation, Interval, compare, print_table, report, write_report
+from speechaug.robustness import colours, words
+from speechaug.robustness.curves import Curve, curve_plot
+from speechaug.robustness.differences import align, worst_records
+from speechaug.robustness.evaluate import evaluate
+from speechaug.robustness.pictures import audio_uri, spectrogram_uris
+from speechaug.robustness.policy_words import describe
+from speechaug.robustness.scores import Spread
 
-CONDITIONS = {"clean": 0.1, "noise_10db": 0.3, "noise_-5db": 0.6, "room": 0.5}
+PLAIN = {"clean": 0.1, "noise_10db": 0.3, "noise_-5db": 0.6, "room": 0.5}
 HOSTILE = '<script>alert("x")</script> & \' [red]'
+FEW = ("white", "babble", "reverb", "pitch_up")
 
 
-def results(factor: float, seed: int = 0, conditions: dict[str, float] = CONDITIONS) -> list[dict[str, Any]]:
+def results(factor: float, seed: int = 0, conditions: dict[str, float] = PLAIN) -> list[dict[str, Any]]:
     """Invented results of ten speakers, ten utterances of four words each, in every condition."""
     rng = np.random.default_rng(seed)
     rows = []
     for condition, rate in conditions.items():
         for place in range(100):
-            edits = {"substitutions": int(rng.binomial(4, factor * rate)), "deletions": 0, "insertions": 0, "words": 4}
-            rows.append({"condition": condition, "id": f"u{place}", "speaker": f"s{place % 10}", **edits})
+            wrong = int(rng.binomial(4, factor * rate))
+            heard = " ".join(["two"] * wrong + ["one"] * (4 - wrong))
+            edits = {"substitutions": wrong, "deletions": 0, "insertions": 0, "words": 4}
+            said = {"speaker": f"s{place % 10}", "reference": "one one one one", "hypothesis": heard}
+            rows.append({"condition": condition, "id": f"u{place}", **said, **edits})
     return rows
+
+
+def plain(name: str, factor: float = 1.0, seed: int = 0, conditions: dict[str, float] = PLAIN) -> Evaluation:
+    return Evaluation.from_results(name, results(factor, seed, conditions))
+
+
+def pair() -> list[Evaluation]:
+    return [plain("none"), plain("small_sample", 0.4, seed=1)]
 
 
 def tone(frequency_hz: float, seconds: float = 1.0, rate: int = 16_000) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(round(seconds * rate)) / rate)
 
 
-def example(title: str = "digits in rain") -> dict[str, Any]:
-    return {
-        "title": title,
-        "reference": "one two",
-        "before": (tone(1_000.0), 16_000),
-        "after": (tone(1_000.0, seconds=0.5), 16_000),
-        "hypotheses": {"none": "", "small_sample": "one two"},
-    }
+def sounds(condition: str, utterance: str) -> tuple[np.ndarray, np.ndarray, int]:
+    return tone(1_000.0, 0.4), tone(1_000.0, 0.2), 16_000
 
 
 class Page(HTMLParser):
@@ -76,101 +91,388 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def write(folder: Path, **changes: Any) -> str:
-    runs = {"none": results(1.0), "small_sample": results(0.4, seed=1)}
-    settings = {"runs": runs, "examples": [example()], **changes}
-    return write_report(folder / "deep" / "report.html", settings.pop("runs"), **settings).read_text(encoding="utf-8")
+def write(folder: Path, *evaluations: Evaluation, **settings: Any) -> str:
+    return write_report(folder / "deep" / "report.html", *evaluations, **settings).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+def suite() -> list[Evaluation]:
+    """Two recognizers on a suite of four corruptions in five severities, one trained on one of the families."""
+    return [
+        evaluation("none", names=FEW, failed=3),
+        evaluation("small_sample", names=FEW, skill=1.5, seed=1, trained=frozenset({"room"})),
+    ]
+
+
+@pytest.fixture(scope="module")
+def text(suite: list[Evaluation], tmp_path_factory: pytest.TempPathFactory) -> str:
     policies = [sa.presets.small_sample().to_dict(), sa.presets.specaugment("small").to_dict()]
-    return write(tmp_path_factory.mktemp("report"), title="A & B", policies=policies, details={"seed": 7, "torch": "2"})
+    settings = {"title": "A & B", "policies": policies, "details": {"steps": 900, "device": "cpu"}, "sounds": sounds}
+    return write(tmp_path_factory.mktemp("report"), *suite, **settings)
 
 
 def test_page_is_well_formed_and_loads_nothing(text: str):
     page = Page(text)
     assert page.open == []
     for tag, attributes in page.tags:
-        assert tag not in ("script", "link", "iframe", "object")
+        assert tag not in ("link", "iframe", "object")
         for name in ("src", "href", "xlink:href", "data", "poster", "srcset"):
             assert (attributes.get(name) or "#").startswith(("data:", "#")), (tag, name)
-    assert "@import" not in text
-    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
-    known = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
-    assert set(re.findall(r"https?://[^\s\"'<)]+", text)) <= known
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|https?://", text)
 
 
-def test_page_says_everything(text: str):
-    for part in ("noise, 10 dB", "noise, -5 dB", "noisy mean", "A &amp; B", "seed", "How to read this", "as YAML"):
-        assert part in text
-    assert "AddColoredNoise on 30\xa0% of the utterances: snr 5 to 30 dB" in text
-    assert "class_path: speechaug." in text
-    assert "prefers-color-scheme: dark" in text
+def test_page_says_everything(text: str, suite: list[Evaluation]):
+    shown = re.sub(r"<[^>]+>", "", text)
+    for part in ("A &amp; B", "speechaug-C 1 standard", "9f2c4e1a77b03d58", "basic 1", "steps", "900", "as YAML"):
+        assert part in shown
+    assert "recognizer failures3 with none" in shown.replace("\n", "")
+    assert "this family is in the training policy of small_sample" in shown
+    assert "held out: kept out of every training preset" in shown
+    assert "Evaluation.load(folder).scores()" in shown
+    assert "nothing about other speakers" not in shown
+    assert "AddColoredNoise on 30\xa0% of the utterances: snr 5 to 30 dB" in shown
     assert 'name="viewport"' in text
-    score = summarise({"none": results(1.0)}).rows[0].scores["none"]
-    assert f"{100 * score.wer:.1f}" in text
-    assert f"{100 * score.interval.low:.1f}–{100 * score.interval.high:.1f}" in text
+    clean, white = (suite[0].scores().conditions[name] for name in ("clean", "white:3"))
+    assert clean.failed == 3
+    assert "recognizer failed on: 3 of 60" in text
+    assert words.with_span(white.wer) in text
+    assert f"{white.words.substitutions} + {white.words.deletions} + {white.words.insertions} of 360 words" in text
+    assert "set: SNR 10 dB" in text
+    assert "measured: SNR 10 dB" in text
 
 
-def test_every_picture_and_sound_is_named(text: str):
+def test_numbers_are_those_of_the_comparison(text: str, suite: list[Evaluation]):
+    comparison = compare({each.name: each for each in suite})
+    assert comparison.overall is not None
+    change = comparison.overall.changes["small_sample"]
+    for estimate in (comparison.mce["small_sample"], comparison.relative_mce["small_sample"], change.reduction):
+        assert f'data-value="{estimate.value}"' in text
+    for row in comparison.conditions.values():
+        assert f'data-value="{row.changes["small_sample"].p_holm}"' in text
+        assert f'data-value="{row.scores["none"].wer.value}"' in text
+    for row in comparison.corruptions.values():
+        assert f'data-value="{row.changes["small_sample"].difference.value}"' in text
+
+
+def test_heat_map_holds_every_condition(text: str, suite: list[Evaluation]):
+    cells = [button for button in Page(text).all("button") if re.match(r"[hd]\d", button.get("class") or "")]
+    conditions = len(suite[0].conditions)
+    assert len(cells) == 3 * (conditions + len(FEW))  # of each model and of the difference, with the means
+    assert all(cell["title"] and cell["aria-label"] for cell in cells)
+    changes = [cell for cell in cells if (cell["class"] or "").startswith("d")]
+    assert len(changes) == conditions + len(FEW)
+    assert all("p after Holm: " in (cell["title"] or "") for cell in changes)
+
+
+def test_every_picture_and_sound_is_named(text: str, suite: list[Evaluation]):
     page = Page(text)
-    names = [image["alt"] for image in page.all("img")]
-    assert names == ["Spectrogram before: digits in rain", "Spectrogram after: digits in rain"]
+    chosen = worst_records(suite[1], 6)
+    titles = [f"{words.words_of(each['corruption'])}, severity {each['severity']}" for each in chosen]
+    assert len(chosen) == 6
+    assert [image["alt"] for image in page.all("img")] == [
+        f"Spectrogram {side}: {title}" for title in titles for side in ("before", "after")
+    ]
     assert all(sound["aria-label"] for sound in page.all("audio"))
+    assert [image["style"] for image in page.all("img")][:2] == ["--width: 100.00%", "--width: 50.00%"]
     assert page.all("html") == [{"lang": "en"}]
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(set(ids)) == len(ids)
-
-
-def test_an_example_titled_by_its_condition_is_named_in_words(tmp_path: Path):
-    assert "<h3>noise, 10 dB</h3>" in write(tmp_path, examples=[example("noise_10db")])
-
-
-def test_the_shorter_recording_is_drawn_shorter(text: str):
-    assert [image["style"] for image in Page(text).all("img")] == ["--width: 100.00%", "--width: 50.00%"]
+    named = [attributes["aria-labelledby"] for _, attributes in page.tags if "aria-labelledby" in attributes]
+    assert set(named) <= set(ids)
 
 
 def test_same_input_same_bytes(tmp_path: Path):
-    assert write(tmp_path / "a") == write(tmp_path / "b")
+    pages = [write(tmp_path / name, *pair(), sounds=sounds, examples=1) for name in "ab"]
+    assert pages[0] == pages[1]
 
 
 def test_hostile_text_stays_text(tmp_path: Path):
-    runs = {"none": results(1.0), HOSTILE: results(0.4)}
-    runs["none"] = [dict(row, condition=row["condition"].replace("room", HOSTILE)) for row in runs["none"]]
-    runs[HOSTILE] = [dict(row, condition=row["condition"].replace("room", HOSTILE)) for row in runs[HOSTILE]]
-    sample = example(HOSTILE) | {"reference": HOSTILE, "hypotheses": {HOSTILE: HOSTILE}}
+    def rename(row: dict[str, Any]) -> dict[str, Any]:
+        condition = row["condition"].replace("room", HOSTILE)
+        return row | {"condition": condition, "hypothesis": HOSTILE, "speaker": f"{HOSTILE}{row['speaker']}"}
+
+    runs = [Evaluation.from_results(name, map(rename, results(1.0))) for name in ("none", HOSTILE)]
     policy = {"class_path": HOSTILE, "init_args": {"kind": HOSTILE}}
-    text = write(tmp_path, runs=runs, title=HOSTILE, examples=[sample], policies=[policy], details={HOSTILE: HOSTILE})
+    text = write(tmp_path, *runs, title=HOSTILE, sounds=sounds, policies=[policy], details={HOSTILE: HOSTILE})
     page = Page(text)
-    assert page.all("script") == []
+    assert len(page.all("script")) == 1
     assert page.open == []
     assert text.count("&lt;script&gt;") >= 10
+    assert HOSTILE in printed(*runs)
+
+
+def test_plain_tests_show_their_table_and_no_map(tmp_path: Path):
+    text = write(tmp_path, *pair())
+    assert "Which corruption, how strong" not in text
+    assert "Listen to the worst" not in text
+    assert text.index("Every condition") < text.index("From quiet into noise")
+    for part in ("noise, 10 dB", "noise, -5 dB", "all corrupted"):
+        assert part in text
+    score = plain("none").scores().conditions["room"]
+    assert score.wer.interval is not None
+    assert f'<span class="value">{100 * score.wer.value:.1f}</span>' in text
+    assert words.span(score.wer.interval) in text
 
 
 def test_one_run_and_nothing_else_is_enough(tmp_path: Path):
-    text = write(tmp_path, runs={"whisper": results(1.0, conditions={"clean": 0.2})}, examples=[])
+    text = write(tmp_path, plain("whisper", conditions={"clean": 0.2}))
     assert "Words wrong with whisper" in text
-    assert "Listen" not in text
-    assert "fewer errors</th>" not in text
+    assert "fewer errors" not in text
 
 
-def test_plot_is_svg_in_the_colours_of_the_page():
-    svg = wer_plot(summarise({"none": results(1.0), "a": results(0.5), "b": results(0.3), "c": results(0.2)}))
+def test_few_speakers_are_said_to_prove_nothing_about_others(tmp_path: Path):
+    few = evaluation("a", names=("white",), speakers=3)
+    assert "nothing about other speakers" in write(tmp_path, few)
+    assert "nothing about other" in " ".join(printed(few).split())
+
+
+def test_training_seeds_are_one_arm(tmp_path: Path):
+    seeds = [evaluation("mine", names=("white",), skill=1.0 + seed / 5, seed=seed) for seed in range(3)]
+    text = write(tmp_path, evaluation("none", names=("white",)), *seeds)
+    white = compare({"none": evaluation("none", names=("white",)), "mine": seeds}).conditions["white:4"]
+    assert len(white.scores["mine"].seeds) == 3
+    assert "training seeds: " + ", ".join(words.percent(rate) for rate in white.scores["mine"].seeds) in text
+    assert "and 3 training seeds" in text
+
+
+def test_baseline_may_be_another_evaluation(tmp_path: Path):
+    none, mine = pair()
+    assert "Compared with no augmentation, small_sample" in write(tmp_path, mine, baseline=none)
+    assert "Compared with small_sample, none" in write(tmp_path, none, mine, baseline="small_sample")
+    with pytest.raises(ValueError, match="baseline"):
+        write(tmp_path, none, mine, baseline="other")
+
+
+# Command.
+
+
+def test_report_writes_page_and_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str], suite: list[Evaluation]):
+    folders = [str(each.save(tmp_path / each.name)) for each in suite]
+    page = report(folders, output=str(tmp_path / "out" / "all.html"))
+    assert "50.0" in page.read_text(encoding="utf-8")
+    known = json.loads((tmp_path / "out" / "all.json").read_text())
+    assert known["arms"] == ["none", "small_sample"]
+    assert "white" in (tmp_path / "out" / "all.csv").read_text()
+    assert "|" in (tmp_path / "out" / "all.md").read_text()
+    assert "all corrupted" in capsys.readouterr().out
+
+
+def test_report_takes_the_results_of_a_training(tmp_path: Path):
+    (tmp_path / "demo").mkdir()
+    lines = "".join(json.dumps(row) + "\n" for row in results(1.0))
+    (tmp_path / "demo" / "results.jsonl").write_text(lines)
+    page = report([str(tmp_path / "demo")], output=str(tmp_path / "page.html"))
+    assert "Words wrong with demo" in page.read_text(encoding="utf-8")
+
+
+def test_report_makes_sounds_of_the_data(tmp_path: Path):
+    fixtures = Path(sa.__file__).parent / "fixtures"
+    evaluated = evaluate(
+        lambda waves: ["one"] * len(waves), fixtures / "test.jsonl", suite=["white:3"], limit=2, name="mine"
+    )
+    data = str(fixtures / "test.jsonl")
+    folder = str(evaluated.save(tmp_path / "mine"))
+    text = report([folder], data=data, output=str(tmp_path / "page.html"), examples=1).read_text(encoding="utf-8")
+    before, after = (decode(sound["src"] or "", "audio/flac") for sound in Page(text).all("audio"))
+    (clean, _), (noisy, _) = (soundfile.read(io.BytesIO(each)) for each in (before, after))
+    noise = noisy / (noisy @ clean / (clean @ clean)) - clean
+    assert 10 * np.log10((clean @ clean) / (noise @ noise)) == pytest.approx(10.0, abs=4.0)  # of active speech
+
+
+@pytest.mark.parametrize(("runs", "error"), [([], "at least one folder"), (["absent"], "absent")])
+def test_report_says_what_is_missing(runs: list[str], error: str):
+    with pytest.raises((ValueError, FileNotFoundError), match=error):
+        report(runs)
+
+
+# Words.
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (0.4, "Compared with no augmentation, small_sample makes 6"),
+        (0.4, "% fewer errors in noise ("),
+        (1.6, "% more errors in noise ("),
+        (1.0, "about as many errors on clean speech ("),
+    ],
+)
+def test_headline_says_what_happened(factor: float, said: str):
+    rates = {"clean": 0.3, "noise_10db": 0.4, "noise_0db": 0.5}
+    runs = {"none": plain("none", conditions=rates), "small_sample": plain("small_sample", factor, 1, rates)}
+    assert said in words.headline(compare(runs))
+
+
+@pytest.mark.parametrize(
+    ("names", "where"),
+    [
+        (["noise_20db", "noise_0db"], " in noise and "),
+        (["noise_20db", "noise_0db", "room"], " in noise and rooms and "),
+        (["noise_5db"], " in noise, 5 dB and "),
+        (["telephone"], " in telephone and "),
+        (["white:1", "white:2", "hall:1", "hall:2"], " over 2 corruptions and "),
+    ],
+)
+def test_headline_names_what_was_altered(names: list[str], where: str):
+    rates = dict.fromkeys(["clean", *names], 0.3)
+    assert where in words.headline(compare({"a": plain("a", conditions=rates)}))
+
+
+def test_headline_without_clean_speech_or_noise():
+    assert words.headline(compare({"a": plain("a", conditions={"room": 0.0})})) == "Words wrong with a: 0.0\xa0% in room."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("snr_db", -0.04, "SNR 0 dB"),
+        ("snr_db", Spread(9.99, 9.94, 10.13), "SNR 10 dB (9.9 to 10.1)"),
+        ("t60_s", 0.4, "T60 0.4 s"),
+        ("rate_per_s", 16.0, "rate 16 per s"),
+        ("loss_rate", 0.02, "loss rate 0.02"),
+        ("level_dbfs", -20.0, "level −20 dBFS"),
+        ("bits", 8.0, "bits 8"),
+    ],
+)
+def test_quantities_have_their_units(name: str, value: float | Spread, said: str):
+    assert words.quantity(name, value) == said
+
+
+def test_numbers_have_a_minus_and_no_negative_zero():
+    assert [words.number(value) for value in (-1.25, -0.01, 0.0)] == ["−1.2", "0.0", "0.0"]
+    assert [words.signed(value) for value in (1.0, -1.0, 0.01)] == ["+1.0", "−1.0", "0.0"]
+    assert [words.probability(value) for value in (1.0, 0.5, 0.0)] == ["> 99.9\xa0%", "50.0\xa0%", "< 0.1\xa0%"]
+
+
+# Terminal.
+
+
+def printed(*evaluations: Evaluation, width: int = 80, **settings: Any) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_table(*evaluations, console=console, **settings)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_table_of_plain_runs_fits_a_terminal():
+    everything = dict.fromkeys(PLAIN, 0.9)
+    runs = [plain("no augmentation", conditions=everything), plain("small_sample", conditions=everything)]
+    text = printed(*runs)
+    line = next(line for line in text.splitlines() if "noise, 10 dB" in line)
+    for run in runs:
+        wer = run.scores().conditions["noise_10db"].wer
+        assert wer.interval is not None
+        assert f"{100 * wer.value:.1f} ({100 * wer.interval.low:.1f}–{100 * wer.interval.high:.1f})" in line
+    assert "from 10 speakers" in text
+
+
+def test_table_of_a_suite_fits_a_terminal(suite: list[Evaluation]):
+    text = printed(*suite)
+    assert max(map(len, text.splitlines())) <= 80
+    grid, _, together = text.partition("Words wrong, %: small_sample")
+    rates = [suite[0].scores().conditions[f"white:{severity}"].wer.value for severity in range(1, 6)]
+    line = next(line for line in grid.splitlines() if "white" in line)
+    assert re.findall(r"\d+\.\d", line)[:5] == [f"{100 * rate:.1f}" for rate in rates]
+    assert "reverb †" in together
+    assert "pitch up ◇" in together
+    assert "none failed on 3 utterances" in text
+    assert "Suite speechaug-C, version 1, standard, hash 9f2c4e1a77b03d58." in text
+    assert "…" not in text
+
+
+def test_many_arms_are_printed_in_parts():
+    runs = [plain(f"recognizer {number}", 0.2 * (number + 1)) for number in range(5)]
+    text = printed(*runs)
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(f"recognizer {number}" in text for number in range(5))
+
+
+def test_one_utterance_has_no_interval(tmp_path: Path):
+    runs = [dataclasses.replace(run, records=[row for row in run.records if row["id"] == "u0"]) for run in pair()]
+    page, table = write(tmp_path, *runs), printed(*runs)
+    assert '<p class="note">Too few utterances for an interval.</p>' in page
+    assert "Too few utterances for an interval" in table
+    assert 'class="spread"' not in page
+    assert "–" not in table
+
+
+def test_table_shows_names_as_they_are():
+    assert "[red]a" in printed(plain("[red]a"))
+
+
+# Words heard otherwise.
+
+
+@pytest.mark.parametrize(("said", "heard"), [("a b c", "a x c d"), ("", "a"), ("a b", ""), ("one", "one")])
+def test_alignment_adds_up_to_both_texts(said: str, heard: str):
+    found = align(said, heard)
+    assert " ".join(word.said for word in found if word.said) == said
+    assert " ".join(word.heard for word in found if word.heard) == heard
+    edits = jiwer.process_words(said, heard)
+    kinds = [word.kind for word in found]
+    assert kinds.count("subs") == edits.substitutions
+    assert kinds.count("dels") == edits.deletions
+    assert kinds.count("inss") == edits.insertions
+
+
+def test_worst_utterances_are_different_and_wrong_early(suite: list[Evaluation]):
+    chosen = worst_records(suite[0], 4)
+    assert {record["corruption"] for record in chosen} == set(FEW)
+    assert len({record["id"] for record in chosen}) == 4
+    for record in chosen:
+        errors = record["substitutions"] + record["deletions"] + record["insertions"]
+        assert 2 * errors >= record["words"]
+    assert [record["severity"] for record in chosen] == sorted(record["severity"] for record in chosen)
+    assert chosen[0]["severity"] <= 2
+    assert worst_records(suite[0], 0) == []
+
+
+# Colours and curves.
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    channels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_text_on_every_colour_can_be_read():
+    rules = re.findall(r"--heat:light-dark\((#\w+),(#\w+)\);--ink:light-dark\((#\w+),(#\w+)\)", colours.style())
+    assert len(rules) == 2 * (colours.STEPS + 1)
+    for day, night, day_ink, night_ink in rules:
+        for ground, ink in ((day, day_ink), (night, night_ink)):
+            dark, light = sorted((luminance(ground), luminance(ink)))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_rates_are_told_apart_by_lightness_alone():
+    rules = re.findall(r"\.h\d+\{--heat:light-dark\((#\w+),(#\w+)\)", colours.style())
+    day, night = ([luminance(rule[theme]) for rule in rules] for theme in (0, 1))
+    assert (np.diff(day) < 0).all()
+    assert (np.diff(night) > 0).all()
+
+
+def test_steps_stay_on_the_scale():
+    assert [colours.rate_step(rate, 0.5) for rate in (0.0, 0.5, 3.0)] == ["h0", "h20", "h20"]
+    assert [colours.change_step(change, 0.5) for change in (-3.0, 0.0, 0.5)] == ["d0", "d10", "d20"]
+
+
+def test_curve_is_svg_in_the_colours_of_the_page():
+    first = {20.0: Estimate(0.1, Interval(0.05, 0.2)), 0.0: Estimate(0.5, Interval(0.4, 0.7)), -5.0: Estimate(1.4)}
+    svg = curve_plot([Curve(0, "<a>", first), Curve(5, "b", {20.0: Estimate(0.0)})], 1.0)
     root = ElementTree.fromstring(svg)
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert "viewBox" in root.attrib
-    assert "width" not in root.attrib
-    for colour in ("--run-0", "--run-1", "--run-2", "--run-3", "--soft", "--line"):
-        assert f"var({colour})" in svg
-    assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) <= {"#000000"}
+    assert "#" not in svg
+    for number in map(float, re.findall(r"[ML](?=[\d.])([\d.]+) ", "".join(each.get("d", "") for each in root.iter()))):
+        assert 0 <= number <= 300
     shown = "".join(root.itertext())
-    assert all(part in shown for part in ("10 dB", "-5 dB", "clean", "room", "none"))
+    assert all(part in shown for part in ("20 dB", "−5", "<a>, 0 dB: 50.0\xa0% (40.0 to 70.0)"))
+    assert "<a>: 10 % at 20 dB, 50 % at 0 dB" in root.get("aria-label", "")
 
 
-@pytest.mark.parametrize("conditions", [{"clean": 0.2}, {"room": 0.2}, {"noise_5db": 0.2}, {"clean": 0.0, "hall": 0.0}])
-def test_plot_of_few_conditions(conditions: dict[str, float]):
-    ElementTree.fromstring(wer_plot(summarise({"none": results(1.0, conditions=conditions)})))
+# Sounds and spectrograms.
 
 
 def decode(uri: str, kind: str) -> bytes:
@@ -182,13 +484,13 @@ def decode(uri: str, kind: str) -> bytes:
 @pytest.mark.parametrize("shape", [(800,), (1, 800), (2, 800)])
 def test_sound_is_what_was_given(shape: tuple[int, ...]):
     samples = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    read, rate = soundfile.read(io.BytesIO(decode(audio_uri(samples, 8_000), "audio/wav")), always_2d=True)
+    read, rate = soundfile.read(io.BytesIO(decode(audio_uri(samples, 8_000), "audio/flac")), always_2d=True)
     assert rate == 8_000
     assert np.abs(read.T - np.atleast_2d(samples)).max() <= 1.01 / 2**15
 
 
 def test_loud_sound_is_clipped_not_wrapped():
-    read, _ = soundfile.read(io.BytesIO(decode(audio_uri(np.array([3.0, -3.0]), 8_000), "audio/wav")))
+    read, _ = soundfile.read(io.BytesIO(decode(audio_uri(np.array([3.0, -3.0]), 8_000), "audio/flac")))
     assert read[0] > 0.99
     assert read[1] < -0.99
 
@@ -199,7 +501,7 @@ def test_spectrogram_shows_a_tone_at_its_height(frequency_hz: float):
     picture, other = (imread(io.BytesIO(decode(uri, "image/png")))[..., :3].sum(axis=2) for uri in (first, second))
     brightest = np.argmax(picture[:, 20:-20].mean(axis=1))
     height = 1 - brightest / (len(picture) - 1)  # row 0 is the top, Nyquist
-    assert height * 8_000 == pytest.approx(frequency_hz, abs=2 * 16_000 / 512)
+    assert height * 8_000 == pytest.approx(frequency_hz, abs=1.5 * 8_000 / 128)
     assert picture.shape[1] == 100
     assert other.shape[1] == 50
 
@@ -215,73 +517,7 @@ def test_silence_and_single_samples_are_drawn(samples: np.ndarray):
         assert np.isfinite(imread(io.BytesIO(decode(uri, "image/png")))).all()
 
 
-@pytest.mark.parametrize(
-    ("factor", "said"),
-    [
-        (0.4, "Compared with no augmentation, small_sample makes 6"),
-        (0.4, "% fewer errors in noise ("),
-        (1.6, "% more errors in noise ("),
-        (1.0, "about as many errors on clean speech ("),
-    ],
-)
-def test_headline_says_what_happened(factor: float, said: str):
-    rates = {"clean": 0.3, "noise_10db": 0.4, "noise_0db": 0.5}
-    runs = {"none": results(1.0, conditions=rates), "small_sample": results(factor, seed=1, conditions=rates)}
-    assert said in headline(summarise(runs))
-
-
-@pytest.mark.parametrize(
-    ("names", "where"),
-    [
-        (["noise_20db", "noise_0db"], " in noise and "),
-        (["noise_20db", "noise_0db", "room"], " in noise and rooms and "),
-        (["noise_5db"], " in noise, 5 dB and "),
-        (["telephone"], " in telephone and "),
-        (["telephone", "noise_5db"], " in 2 altered conditions and "),
-        (["room", "far_room", "hall"], " in 3 altered conditions and "),
-    ],
-)
-def test_headline_names_what_was_altered(names: list[str], where: str):
-    rates = dict.fromkeys(["clean", *names], 0.3)
-    assert where in headline(summarise({"a": results(1.0, conditions=rates)}))
-
-
-def test_one_utterance_has_no_interval(tmp_path: Path):
-    runs = {"none": results(1.0), "small_sample": results(0.4, seed=1)}
-    runs = {name: [row for row in rows if row["id"] == "u0"] for name, rows in runs.items()}
-    page, table = write(tmp_path, runs=runs, examples=[]), printed(runs)
-    assert '<p class="note">Too few utterances for an interval.</p>' in page
-    assert "Too few utterances for an interval" in table
-    assert 'class="spread"' not in page
-    assert "(" not in table
-
-
-def test_headline_without_clean_speech_or_noise():
-    assert headline(summarise({"a": results(1.0, conditions={"room": 0.0})})) == "Words wrong with a: 0.0\xa0% in room."
-
-
-def printed(runs: dict[str, Any], width: int = 80) -> str:
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    print_table(runs, console=console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def test_table_fits_a_terminal():
-    everything = dict.fromkeys(CONDITIONS, 1.0)
-    runs = {"no augmentation": results(1.0, conditions=everything), "small_sample": results(1.0, conditions=everything)}
-    text = printed(runs)
-    row = summarise(runs).rows[1]
-    lines = [line for line in text.splitlines() if "noise, 10 dB" in line]
-    assert len(lines) == 1
-    for score in row.scores.values():
-        shown = f"{100 * score.wer:.1f} ({100 * score.interval.low:.1f}–{100 * score.interval.high:.1f})"
-        assert shown in lines[0]
-    assert "from 10 speakers" in text
-
-
-def test_table_shows_names_as_they_are():
-    assert "[red]a" in printed({"[red]a": results(1.0)})
+# Policies.
 
 
 def test_description_of_nested_policies():

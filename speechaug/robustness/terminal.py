@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-ROOM_FOR = 3
-"""Arms that stand side by side in 80 columns."""
+CONDITION_COLUMNS, ARM_COLUMNS = 40, 38
+"""Width of conditions and baseline, and of each arm beside them."""
 
 
 def print_table(
@@ -55,20 +55,21 @@ def print_results(results: Results, console: Console | None = None) -> None:
     from rich.text import Text
 
     output = console or RichConsole()
-    for part in _tables(results):
+    for part in _tables(results, output.width):
         output.print(part)
     for line in (headline(results.comparison), *_notes(results)):
         output.print(Text(fill(line, output.width)))  # rich itself would break a number from its unit
 
 
-def _tables(results: Results) -> Iterable[Table]:
+def _tables(results: Results, width: int) -> Iterable[Table]:
     comparison = results.comparison
     graded = [_grid(results, arm) for arm in comparison.arms] if results.graded else []
     yield from graded
     if results.several or not graded:
         arms = [arm for arm in comparison.arms if arm != comparison.baseline]
-        for start in range(0, max(1, len(arms)), ROOM_FOR - 1):
-            yield _side_by_side(results, [comparison.baseline, *arms[start : start + ROOM_FOR - 1]])
+        room = max(1, (width - CONDITION_COLUMNS) // ARM_COLUMNS)
+        for start in range(0, max(1, len(arms)), room):
+            yield _side_by_side(results, [comparison.baseline, *arms[start : start + room]])
     if results.several and comparison.overall:
         yield _overall(results)
 

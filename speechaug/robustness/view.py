@@ -361,7 +361,7 @@ def _forest_row(row: Row, kind: str, arm: str, axis: tuple[float, float]) -> dic
     return {
         "name": row_label(row),
         "kind": kind,
-        "marks": marks(row.held_out, arm in row.trained),
+        "marks": marks(row.held_out, arm in row.trained) if row.family else [],
         "change": change,
         "at": at,
         "whisker": whisker,
@@ -434,7 +434,7 @@ def _condition(results: Results, row: Row) -> dict[str, Any]:
         "label": row_label(row),
         "mean": row is results.comparison.overall,
         "family": words_of(row.family),
-        "marks": marks(row.held_out, row.trained),
+        "marks": marks(row.held_out, row.trained) if row.family else [],
         "set": quantities(score.nominal) if score else "",
         "measured": quantities(score.realised) if score else "",
         "arms": [(results.place(arm), arm, row.scores[arm], row.changes.get(arm)) for arm in results.comparison.arms],
