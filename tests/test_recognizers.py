@@ -43,7 +43,7 @@ def test_a_function_is_called_by_its_name():
     found = as_recognizer(hears)
     assert found(WAVES) == ["3000", "3700", "4400"]
     assert (found.kind, found.name, found.sample_rate) == ("function", "hears", 16_000)
-    assert found.fingerprint == f"{__name__}.{hears.__qualname__}"
+    assert found.fingerprint.startswith(f"{__name__}.{hears.__qualname__}:")
     assert as_recognizer(hears, name="v2").fingerprint == "v2"
     assert as_recognizer(found) is found
 
@@ -57,7 +57,18 @@ def test_a_function_declares_its_rate():
 
     assert as_recognizer(Hears()).sample_rate == 8_000
     assert as_recognizer(Hears(), sample_rate=11_025).sample_rate == 11_025
-    assert as_recognizer(Hears()).fingerprint == f"{__name__}.{Hears.__qualname__}"
+    assert as_recognizer(Hears()).fingerprint.startswith(f"{__name__}.{Hears.__qualname__}:")
+
+
+def test_a_function_that_was_changed_is_another_one():
+    made = [
+        eval(compile(text, file, "eval"))
+        for file in ("a.py", "b.py")
+        for text in ("lambda waves: ['a' for x in waves if x in {1, 'b', 'c'}]", "lambda waves: ['b' for x in waves]")
+    ]
+    prints = [as_recognizer(each).fingerprint for each in made]
+    assert prints[:2] == prints[2:] and prints[0] != prints[1]
+    assert as_recognizer(print).fingerprint == "builtins.print"
 
 
 # Checkpoints

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -81,8 +82,8 @@ def as_recognizer(
         sample_rate: what a function or a command hears, in Hz; None for what it declares. Others know their own.
         devices: where a model runs; ``"auto"`` leaves a model where it is, and puts one that is loaded from a file on
             every CUDA device there is, or on the CPU.
-        name: of a function, for the cache of transcripts: give another one when the function changes. None for its
-            qualified name.
+        name: of a function, for tables and the cache of transcripts. None for its qualified name, in the cache together
+            with its code; a model that it uses is not seen there: give another name for another model.
 
     Raises:
         ValueError: if it is none of these, or hears another rate than the one given.
@@ -122,7 +123,8 @@ def from_function(transcribe: Transcribe, *, sample_rate: int | None = None, nam
     """Return a recognizer that calls a function; arguments as in :func:`as_recognizer`."""
     known = transcribe if hasattr(transcribe, "__qualname__") else type(transcribe)
     rate = sample_rate or getattr(transcribe, "sample_rate", None) or SAMPLE_RATE
-    called = name or f"{known.__module__}.{known.__qualname__}"
+    code = getattr(transcribe, "__code__", None) or getattr(type(transcribe).__call__, "__code__", None)
+    called = name or f"{known.__module__}.{known.__qualname__}" + (f":{_code_hash(code)}" if code else "")
     short = name or known.__name__
     return Recognizer(kind="function", name=short, fingerprint=called, sample_rate=int(rate), copies=(transcribe,))
 
@@ -377,6 +379,17 @@ def _load_checkpoint(path: Path) -> SpeechRecognizer:
 
 
 # Fingerprints.
+
+
+def _code_hash(code: CodeType) -> str:
+    """Identify what a function does, wherever it is written."""
+    constants = [_code_hash(value) if isinstance(value, CodeType) else _constant(value) for value in code.co_consts]
+    parts = json.dumps([code.co_code.hex(), list(code.co_names), constants])
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+def _constant(value: object) -> str:
+    return str(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
 
 
 def _file_hash(path: Path) -> str:
