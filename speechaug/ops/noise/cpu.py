@@ -40,13 +40,14 @@ def _store_words(typingctx: Any, keys: Any, stream: Any, block: Any, apart: Any,
             for value in (block, apart, builder.lshr(block, upper), stream)
         )
         rounds, memory = (Memory(context, builder, signature.args[at], args[at]) for at in (0, 4))
+        lanes = list(range(_COPIES))
         for begin in range(0, _BLOCKS, _COPIES):
             numbers = constant(builder, list(range(begin, begin + _BLOCKS)))  # which never pass a 2 ** 32
             counter = (first + step * numbers, high, low, numbers ^ numbers)
             # A word takes 64 bits, so that a product has room. What stands in its upper half does not matter.
-            c0, c1, c2, c3 = (part.take(list(range(_COPIES))).widened() for part in counter)
+            c0, c1, c2, c3 = (part.take(lanes).widened() for part in counter)
             for at in range(0, 20 * _COPIES, 2 * _COPIES):
-                k0, k1 = (rounds.load(at + which, _COPIES).take(2 * list(range(_COPIES))).pairs() for which in (0, _COPIES))
+                k0, k1 = (rounds.load(at + which, _COPIES).take(2 * lanes).pairs() for which in (0, _COPIES))
                 p0, p1 = (c0 & 0xFFFFFFFF) * 0xD2511F53, (c2 & 0xFFFFFFFF) * 0xCD9E8D57
                 c0, c1, c2, c3 = p1.uppers() ^ (c1 ^ k0), p1, p0.uppers() ^ (c3 ^ k1), p0
             for number, part in enumerate((c0, c1, c2, c3)):
