@@ -240,7 +240,8 @@ class Rng:
         """Draw from ``[low, high)`` so that equal ratios are equally likely; float64 of shape ``(B,)``."""
         # One by one, by the C library: the last bits of NumPy's own depend on the processor's vector units.
         drawn = np.array([math.exp(value) for value in self.uniform(math.log(low), math.log(high))])
-        return np.clip(drawn, low, high)
+        clipped: Floats = np.clip(drawn, low, high)
+        return clipped
 
     def integers(self, high: int) -> Ints:
         """Draw from ``0 .. high - 1``, each as likely; int64 of shape ``(B,)``."""
