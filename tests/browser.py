@@ -85,7 +85,7 @@ class Browser:
         return answer["result"]
 
     def open(self, page: Path, *, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
-        """Load a file in a window of this size, for a reader who prefers this colour scheme, and wait until it is done."""
+        """Load a file in a window of this size, for who prefers this colour scheme, and wait until it is done."""
         self.resize(width, height)
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.send("Page.navigate", url=page.resolve().as_uri())
@@ -117,7 +117,8 @@ class Browser:
         """Click with the mouse in the middle of the first element of a selector."""
         where = f"document.querySelector({json.dumps(selector)})"
         self.run(f"{where}.scrollIntoView({{block: 'center', inline: 'center', behavior: 'instant'}})")
-        box = self.run(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({where}.getBoundingClientRect())")
+        middle = "({x, y, width, height}) => [x + width / 2, y + height / 2]"
+        box = self.run(f"({middle})({where}.getBoundingClientRect())")
         mouse = {"x": box[0], "y": box[1], "button": "left", "clickCount": 1}
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, **mouse)

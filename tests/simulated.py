@@ -11,7 +11,7 @@ from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.normalise import get_normaliser
 from speechaug.robustness.records import make_record
 
-DIGITS = "zero one two three four five six seven eight nine".split()
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 SPEAKERS = 10
 
 CORRUPTIONS: dict[str, tuple[str, str, tuple[float, ...], float]] = {

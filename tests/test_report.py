@@ -1,4 +1,4 @@
-"""The report: complete, self-contained, safe against hostile text, the same bytes each time, and no number of its own."""
+"""The report: complete, self-contained, safe against hostile text, the same bytes each time, no number of its own."""
 
 from __future__ import annotations
 
@@ -18,11 +18,20 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 from rich.console import Console
-from simulated import SPEAKERS, evaluation
+from simulated import evaluation
 
 import speechaug as sa
-from speechaug.robustness import Estimate, Evaluation, Interval, compare, print_table, report, write_report
-from speechaug.robustness import colours, words
+from speechaug.robustness import (
+    Estimate,
+    Evaluation,
+    Interval,
+    colours,
+    compare,
+    print_table,
+    report,
+    words,
+    write_report,
+)
 from speechaug.robustness.curves import Curve, curve_plot
 from speechaug.robustness.differences import align, worst_records
 from speechaug.robustness.evaluate import evaluate
@@ -319,7 +328,8 @@ def test_headline_names_what_was_altered(names: list[str], where: str):
 
 
 def test_headline_without_clean_speech_or_noise():
-    assert words.headline(compare({"a": plain("a", conditions={"room": 0.0})})) == "Words wrong with a: 0.0\xa0% in room."
+    said = words.headline(compare({"a": plain("a", conditions={"room": 0.0})}))
+    assert said == "Words wrong with a: 0.0\xa0% in room."
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,16 @@ def curve_plot(curves: Sequence[Curve], top: float) -> str:
     """
     ratios = sorted({ratio for curve in curves for ratio in curve.points}, reverse=True)
     scale = _Scale(ratios[0], ratios[-1], top)
-    drawn = [_grid(scale, ratios), *(_band(curve, scale) for curve in curves), *(_line(curve, scale) for curve in curves)]
-    return f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{_said(curves)}">{"".join(drawn)}</svg>'
+    drawn = [_grid(scale, ratios), *(draw(curve, scale) for draw in (_band, _line) for curve in curves)]
+    opening = f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{_said(curves)}">'
+    return f"{opening}{''.join(drawn)}</svg>"
 
 
 def legend_mark(place: int) -> str:
     """Draw a short piece of the line of a place."""
     line = f'<path class="line dash-{place % PATTERNS}" d="M0 8H32"/>'
-    return f'<svg class="curve run-{place % PATTERNS}" viewBox="0 0 32 16" aria-hidden="true">{line}{_mark(place, 16, 8, "")}</svg>'
+    opening = f'<svg class="curve run-{place % PATTERNS}" viewBox="0 0 32 16" aria-hidden="true">'
+    return f"{opening}{line}{_mark(place, 16, 8, '')}</svg>"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def _grid(scale: _Scale, ratios: Sequence[float]) -> str:
     every = -(-len(ratios) // 7)
     for ratio in ratios[::every]:
         unit = " dB" if ratio == ratios[0] else ""
-        parts.append(f'<text x="{scale.x(ratio):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{_axis(ratio)}{unit}</text>')
+        x = f"{scale.x(ratio):.1f}"
+        parts.append(f'<text x="{x}" y="{HEIGHT - 8}" text-anchor="middle">{_axis(ratio)}{unit}</text>')
     return "".join(parts)
 
 
@@ -108,8 +111,12 @@ def _point(name: str, ratio: float, estimate: Estimate) -> str:
 
 def _mark(place: int, x: float, y: float, title: str) -> str:
     """A circle, square, triangle or diamond, so that lines are told apart without colour."""
-    shapes = ("M-3.6 0A3.6 3.6 0 1 1 3.6 0A3.6 3.6 0 1 1 -3.6 0Z", "M-3.3-3.3H3.3V3.3H-3.3Z")
-    shapes += ("M0-4.4L4.2 3.2H-4.2Z", "M0-4.8L4.3 0L0 4.8L-4.3 0Z")
+    shapes = [
+        "M-3.6 0A3.6 3.6 0 1 1 3.6 0A3.6 3.6 0 1 1 -3.6 0Z",
+        "M-3.3-3.3H3.3V3.3H-3.3Z",
+        "M0-4.4L4.2 3.2H-4.2Z",
+        "M0-4.8L4.3 0L0 4.8L-4.3 0Z",
+    ]
     named = f"<title>{title}</title>" if title else ""
     return f'<path class="dot" transform="translate({x:.1f} {y:.1f})" d="{shapes[place % PATTERNS]}">{named}</path>'
 

@@ -59,7 +59,8 @@ def _errors(record: Record) -> int:
 
 
 def _can_be_shown(record: Record) -> bool:
-    return bool(record["severity"] and _errors(record) and record["reference"]) and not record["draw"] and not record["error"]
+    wrong = record["severity"] and record["reference"] and _errors(record)
+    return bool(wrong) and not record["draw"] and record["error"] is None
 
 
 def _how_bad(record: Record) -> tuple[bool, int, float, str, str]:

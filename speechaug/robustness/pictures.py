@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WINDOW_S = 0.032
 MAX_COLUMNS = 480
 RANGE_DB = 70.0
-PICTURE_ROWS, PICTURE_COLOURS = 128, 32  # on the page a spectrogram is about as high as this, and more colours are not seen
+PICTURE_ROWS, PICTURE_COLOURS = 128, 32  # as high as it is shown on the page; more colours are not seen
 _NOTHING = "#e4e4e4"  # where there is no sound, which is not the same as silence
 
 

@@ -77,7 +77,7 @@ def write_page(
         under=_under(results),
         no_speakers=NO_SPEAKERS,
         used_marks=_used_marks(results),
-        recompute=_recompute(results),
+        recompute=_recompute(),
         clean=clean_row(results.comparison),
         policies=[{"lines": list(describe(policy)), "yaml": _yaml(policy)} for policy in policies],
         style=environment.get_template("style.css").render() + "\n" + colours.style(),
@@ -129,10 +129,12 @@ def _used_marks(results: Results) -> list[tuple[str, str]]:
     return marks(any(row.held_out for row in rows), trained if results.several else bool(trained))
 
 
-def _recompute(results: Results) -> str:
-    kept = f"every utterance is in {RECORDS_FILE}, what was tested in {META_FILE}"
-    how = "speechaug.robustness.Evaluation.load(folder).scores() computes every number of this page again"
-    return f"Of each evaluation {kept}; {how}. The resamples of the intervals are fixed, so the numbers come out the same."
+def _recompute() -> str:
+    return (
+        f"To compute every number again: the folder of an evaluation holds each utterance ({RECORDS_FILE}) and what "
+        f"was tested ({META_FILE}); speechaug.robustness.Evaluation.load(folder).scores() gives its scores, compare() the "
+        "differences, speechaug report this page. The resamples of the intervals are fixed: the same bytes come out."
+    )
 
 
 def _breakable(name: str) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -174,12 +174,12 @@ def _maps(results: Results) -> Iterable[dict[str, Any]]:
     comparison = results.comparison
     top = _top(_rates(results))
     for arm in comparison.arms:
-        yield _map(results, arm, lambda row, arm=arm: _rate_cell(results, arm, row, top), arm)
+        yield _map(results, arm, partial(_rate_cell, results, arm, top), arm)
     extent = _top(_differences(comparison))
     for arm in comparison.arms:
         if arm != comparison.baseline:
             name = f"{arm} against {comparison.baseline}"
-            yield _map(results, name, lambda row, arm=arm: _change_cell(row, arm, extent), arm, extent)
+            yield _map(results, name, partial(_change_cell, arm, extent), arm, extent)
 
 
 def _differences(comparison: Comparison) -> list[Estimate]:
@@ -213,7 +213,7 @@ def _map(
     }
 
 
-def _rate_cell(results: Results, arm: str, row: Row, top: float) -> dict[str, str]:
+def _rate_cell(results: Results, arm: str, top: float, row: Row) -> dict[str, str]:
     score = row.scores[arm]
     title = _title(row, _rate_facts(results, arm, row))
     step = colours.rate_step(score.wer.value, top)
@@ -245,7 +245,7 @@ def _mark_facts(row: Row, arm: str) -> Facts:
     return [(sign, meaning) for sign, meaning in marks(row.held_out, arm in row.trained)]
 
 
-def _change_cell(row: Row, arm: str, extent: float) -> dict[str, str]:
+def _change_cell(arm: str, extent: float, row: Row) -> dict[str, str]:
     change = row.changes[arm]
     step = colours.change_step(change.difference.value, extent)
     title = _title(row, _change_facts(change))
@@ -301,7 +301,8 @@ def _panels(results: Results) -> Iterable[dict[str, Any]]:
                 Curve(results.place(arm), arm, {ratio: row.scores[arm].wer for ratio, row in ratios.items()})
                 for arm in results.comparison.arms
             ]
-            yield {"name": words_of(corruption), "plot": curve_plot(curves, top), "halves": _halves(results, corruption)}
+            plot, halves = curve_plot(curves, top), _halves(results, corruption)
+            yield {"name": words_of(corruption), "plot": plot, "halves": halves}
 
 
 def _halves(results: Results, corruption: str) -> list[tuple[int, str, str]]:
@@ -342,7 +343,8 @@ def _forest_rows(comparison: Comparison) -> list[tuple[Row, str]]:
     rows = [(row, "head") for row in (comparison.overall, clean_row(comparison)) if row is not None]
     for family in comparison.families.values():
         members = [row for row in comparison.corruptions.values() if row.family == family.name]
-        rows += [(family, "head"), *((row, "member") for row in members)] if len(members) > 1 else [(members[0], "head")]
+        alone = len(members) == 1
+        rows += [(members[0], "head")] if alone else [(family, "head"), *((row, "member") for row in members)]
     return rows
 
 
@@ -391,13 +393,13 @@ def _ranking(results: Results) -> dict[str, Any]:
         }
         for score in known
     ]
-    shown = [each.degradation.value for row in rows for _, each in row["scores"] if each.degradation]
-    return {"rows": rows, "top": max(shown, default=0.0) or 1.0}
+    each = [scores.corruptions[score.name].degradation for score in known for scores in results.scores.values()]
+    return {"rows": rows, "top": max((one.value for one in each if one is not None), default=0.0) or 1.0}
 
 
 def _kinds(results: Results) -> dict[str, Any]:
     """Substituted, missing and invented words by family and arm, over all training seeds."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for family in dict.fromkeys(row.family for row in results.comparison.conditions.values()):
         for arm, seeds in results.arms.items():
             found = [record for each in seeds for record in each.records if record["family"] == family]

@@ -202,7 +202,8 @@ def condition_facts(score: ConditionScore) -> list[tuple[str, str]]:
     if score.realised:
         facts.append(("measured", quantities(score.realised)))
     if score.stability is not None:
-        facts.append((f"heard otherwise in another of {score.stability.draws} draws", percent(score.stability.flip_rate)))
+        draws = f"heard otherwise in another of {score.stability.draws} draws"
+        facts.append((draws, percent(score.stability.flip_rate)))
     if score.false_words_per_minute is not None:
         facts.append(("words heard per minute without speech", number(score.false_words_per_minute)))
     if score.failed:
