@@ -106,7 +106,7 @@ def _record(
         reference=text,
         hypothesis=heard,
         normaliser=get_normaliser("basic"),
-        speaker=f"s{place % speakers}",
+        speaker=f"speaker-{place % speakers}-with-a-name-that-is-wider-than-a-phone",
         duration_s=2.4,
         realised={key: float(value + 0.01 * np.sin(place)) for key, value in said["nominal"].items()},
         error=error,

@@ -158,7 +158,8 @@ def test_the_map_of_differences_is_shown_when_chosen(browser: Browser):
     assert browser.run(shown) == [False, False, True]
     browser.click("#map-2 [title^='reverb, mean']")
     better = evaluation("small_sample", names=NAMES, skill=1.5, seed=1)
-    change = compare({"none": evaluation("none", names=NAMES), "small_sample": better}).corruptions["reverb"].changes["small_sample"]
+    comparison = compare({"none": evaluation("none", names=NAMES), "small_sample": better})
+    change = comparison.corruptions["reverb"].changes["small_sample"]
     assert f"−{-100 * change.difference.value:.1f} points" in detail(browser)
     assert "probability of improvement" in detail(browser)
 

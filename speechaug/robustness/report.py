@@ -131,9 +131,9 @@ def _used_marks(results: Results) -> list[tuple[str, str]]:
 
 def _recompute() -> str:
     return (
-        f"To compute every number again: the folder of an evaluation holds each utterance ({RECORDS_FILE}) and what "
-        f"was tested ({META_FILE}); speechaug.robustness.Evaluation.load(folder).scores() gives its scores, compare() the "
-        "differences, speechaug report this page. The resamples of the intervals are fixed: the same bytes come out."
+        f"To compute every number again: the folder of an evaluation holds each utterance ({RECORDS_FILE}), and what "
+        f"was tested ({META_FILE}); speechaug.robustness.Evaluation.load(folder).scores() gives the scores, compare() "
+        "the differences, speechaug report this page. The resamples of the intervals are fixed: they come out the same."
     )
 
 

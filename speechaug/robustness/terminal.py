@@ -120,7 +120,7 @@ def _grid(results: Results, arm: str) -> Table:
         members = [row for row in comparison.corruptions.values() if row.family == family.name]
         for row in members:
             graded = [cells.get((row.name, severity)) for severity in severities]
-            shown = [f"{100 * each.value:.1f}" if each else "·" for each in graded]
+            shown = [_short(each.value) if each else "·" for each in graded]
             table.add_row(_name(row, arm), *shown, _rate(row.scores[arm].wer), end_section=row is members[-1])
     if comparison.overall:
         table.add_row("[bold]all corrupted[/]", *[""] * len(severities), _rate(comparison.overall.scores[arm].wer))
@@ -132,6 +132,11 @@ def _name(row: Row, arm: str) -> str:
 
     signs = "".join(sign for sign, _ in marks(row.held_out, arm in row.trained))
     return escape(f"{words_of(row.name) if row.severity is None else row_label(row)} {signs}".rstrip())
+
+
+def _short(rate: float) -> str:
+    """Four characters, also for rates of 100 % and more."""
+    return f"{100 * rate:.1f}" if rate < 0.9995 else f"{100 * rate:.0f}"
 
 
 def _rate(estimate: Estimate) -> str:

@@ -275,9 +275,10 @@ def _title(row: Row, facts: Facts) -> str:
 def _scales(results: Results) -> dict[str, Any]:
     """What the colours of the heat maps stand for."""
     rates, changes = _top(_rates(results)), _top(_differences(results.comparison))
+    more = " and more" if any(each.value > rates for each in _rates(results)) else ""
     steps = range(colours.STEPS + 1)
     return {
-        "rate": {"low": "0", "high": percent(rates, 0), "steps": [f"h{step}" for step in steps]},
+        "rate": {"low": "0", "high": f"{percent(rates, 0)}{more}", "steps": [f"h{step}" for step in steps]},
         "change": {
             "low": signed(-100 * changes, 0),
             "high": f"{signed(100 * changes, 0)} points",
