@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -105,12 +105,14 @@ def _timed(call: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1e3 / SECONDS
 
 
+@cache
 def speech(number: int) -> Samples:
     """Make an utterance: noise that swells as syllables do."""
     rng = np.random.default_rng(number)
     moments = np.arange(round(SECONDS * RATE)) / RATE
     swell = np.abs(np.sin(2.0 * np.pi * 2.0 * moments)) * (np.sin(2.0 * np.pi * 0.37 * moments) < 0.6)
-    return (0.1 * rng.standard_normal(len(moments)) * swell).astype(np.float32)
+    samples: Samples = (0.1 * rng.standard_normal(len(moments)) * swell).astype(np.float32)
+    return samples
 
 
 def audiomentations(folder: Path) -> dict[str, Call]:

@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from speechaug.robustness.suite import VERSION, load_suite
+from speechaug.robustness.suite import VERSION, Subset, load_suite
 
 PATH = Path(__file__).with_suffix(".json")
 RATES = (8_000, 16_000)
+SUBSETS: tuple[Subset, ...] = ("tiny", "standard", "full", "srb")
+WHOLE: tuple[Subset, ...] = ("full", "srb")
 
 
 def compute() -> dict[str, Any]:
@@ -22,13 +24,11 @@ def compute() -> dict[str, Any]:
     suites = {f"{subset} {rate}": load_suite(subset, sample_rate=rate).hash for subset in SUBSETS for rate in RATES}
     conditions = {
         f"{subset} {condition.name}": condition.hash
-        for subset in ("full", "srb")
+        for subset in WHOLE
         for condition in load_suite(subset).conditions
     }
     return {"version": VERSION, "suites": suites, "conditions": conditions}
 
-
-SUBSETS = ("tiny", "standard", "full", "srb")
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:

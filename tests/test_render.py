@@ -25,11 +25,12 @@ FLOAT = NDArray[np.float32]
 
 def speech(rate: int, seconds: float = 2.0, seed: int = 4) -> FLOAT:
     x = speech_like(np.random.default_rng(seed), seconds, rate, 0.7)
-    return (0.1 * x / np.sqrt(np.mean(x**2))).astype(np.float32).clip(-0.9, 0.9)
+    samples: FLOAT = (0.1 * x / np.sqrt(np.mean(x**2))).astype(np.float32).clip(-0.9, 0.9)
+    return samples
 
 
 def conditions(rate: int) -> list[Condition]:
-    return [c for subset in ("full", "srb") for c in load_suite(subset, sample_rate=rate).conditions]
+    return [*load_suite("full", sample_rate=rate).conditions, *load_suite("srb", sample_rate=rate).conditions]
 
 
 @pytest.fixture(scope="module", params=RATES)
@@ -164,7 +165,7 @@ def test_a_rendering_depends_on_id_seed_and_draw() -> None:
     base = render(condition, x, 16_000, id="u").samples
     assert np.array_equal(base, render(condition, x, 16_000, id="u", seed=0, draw=0).samples)
     for other in ({"id": "v"}, {"id": "u", "seed": 1}, {"id": "u", "draw": 1}):
-        assert not np.array_equal(base, render(condition, x, 16_000, **other).samples)  # type: ignore[arg-type]
+        assert not np.array_equal(base, render(condition, x, 16_000, **other).samples)
 
 
 def _bytes(name: str) -> bytes:

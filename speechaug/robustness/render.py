@@ -59,9 +59,9 @@ def render(
         raise ValueError(f"render: samples must be (T,), got shape {x.shape} for {id!r}")
     if not np.isfinite(x).all():
         raise ValueError(f"render: samples must be finite, got NaN or infinity for {id!r}")
-    if condition.policy is None or len(x) == 0:
-        return Rendered(x.copy(), {})
     loose = condition.unscaled
+    if loose is None or len(x) == 0:
+        return Rendered(x.copy(), {})
     rng = Rng.from_ids(seed=seed, epoch=draw, ids=[id]).fork(f"{NAME} {VERSION}").fork(condition.corruption)
     with one_thread():
         draws = loose.sample(rng)

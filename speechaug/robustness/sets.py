@@ -250,7 +250,7 @@ def _render_all(job: _Job, done: Mapping[tuple[str, str], Row], workers: int | N
     loader = DataLoader(
         _Blocks(job),
         batch_size=None,
-        sampler=tasks,  # type: ignore[arg-type]
+        sampler=tasks,
         num_workers=workers,
         collate_fn=_as_it_is,
         generator=torch.Generator().manual_seed(0),  # otherwise torch's global one is drawn from
