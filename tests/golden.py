@@ -17,7 +17,10 @@ PATH = Path(__file__).parents[1] / "fixtures" / "golden.json"
 
 
 def compute() -> dict[str, Any]:
-    """Return draws (exact), lengths (exact) and some samples (to rounding) of every transform on a fixed batch."""
+    """Return draws (exact), lengths (exact) and some samples (to rounding) of every transform on a fixed batch.
+
+    What runs on the host is an encoder of another library, whose samples change with its version.
+    """
     record = {}
     built = [example(cls) for cls in sa.TRANSFORMS.values() if cls.__module__.startswith("speechaug.")]
     for transform in [*built, policy_example()]:
@@ -28,7 +31,7 @@ def compute() -> dict[str, Any]:
         record[repr(transform)] = {
             "draws": draws.to_dict(),
             "lengths": y_lengths.tolist(),
-            "samples": [[round(value, 6) for value in row] for row in probes.tolist()],
+            "samples": [] if transform.on_host else [[round(value, 6) for value in row] for row in probes.tolist()],
         }
     return record
 
