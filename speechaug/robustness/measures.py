@@ -16,6 +16,9 @@ from speechaug.robustness.metrics import Array
 
 AURORA_DB = (0.0, 5.0, 10.0, 15.0, 20.0)
 
+LEAST_LOSS = 0.01
+"""What a corruption must cost the baseline, as a fraction of the words, to be compared by the relative CE."""
+
 
 def degradation(wer: Array, clean: Array) -> Array:
     """WERD: how far a rate is above that of clean speech, at least 0.
@@ -59,10 +62,11 @@ def relative_corruption_error(
 ) -> Array:
     """Relative CE: the summed increases over clean speech, over those of the baseline; of several their mean.
 
+    The mean leaves out corruptions that cost the baseline less than a point of WER: there is nothing to compare with.
     A baseline that loses less than one error counts as losing one.
 
     Args:
-        wer: ``(rows, conditions)`` rates.
+        wer: ``(rows, conditions)`` rates, the first row those of the data.
         baseline: those of the baseline.
         clean: place of clean speech among the conditions.
         corruptions: for each, the places of its severities.
@@ -76,7 +80,8 @@ def relative_corruption_error(
         [0.5]
     """
     lost, lost_before = (rates - rates[:, [clean]] for rates in (wer, baseline))
-    return _mean_quotient(lost, lost_before, corruptions, words)
+    telling = [places for places in corruptions if lost_before[0, list(places)].mean() >= LEAST_LOSS]
+    return _mean_quotient(lost, lost_before, telling or corruptions, words)
 
 
 def _mean_quotient(rates: Array, before: Array, corruptions: Sequence[Sequence[int]], words: float) -> Array:
