@@ -240,6 +240,8 @@ def test_marks_look_at_the_side_and_the_colour() -> None:
     assert not trained_with([dataclasses.replace(white, p=0.0)], white)
     assert not trained_with([sa.Compose([sa.Gain(), sa.Polarity()])], sa.Gain())
     assert trained_with([sa.OneOf([sa.Compose([sa.LowPass()]), sa.Gain()])], sa.LowPass())
+    assert trained_with([sa.Clipping()], sa.PercentileClipping())
+    assert trained_with([sa.PercentileClipping()], sa.Clipping())
 
 
 def test_marks_of_sets_read_from_disk() -> None:

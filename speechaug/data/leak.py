@@ -18,6 +18,9 @@ from speechaug.transform import Transform
 _TELL_NOTHING = frozenset({"Gain", "Polarity", "Rescale", "TimeShift"})
 """Transforms that are in many policies for other reasons than what a corruption does."""
 
+_SAME = {"PercentileClipping": "Clipping"}
+"""Transforms that do what others do, by another measure."""
+
 _ESC = re.compile(r"\d+-(\d+)-[A-Z]+(-\d+)?", re.IGNORECASE)
 """Names of ESC-50 clips: fold, recording at Freesound, which clip of it, class."""
 
@@ -134,7 +137,8 @@ def trained_with(policies: Iterable[Transform | None], tested: Transform, marks:
     """Say whether what a test does was done in training, too, at whatever strength.
 
     A transform counts as the same one if it can turn to the same side: a training that only slows down does not know
-    what is faster. Noise of a colour is known to a training with that colour.
+    what is faster. Noise of a colour is known to a training with that colour, and clipping is clipping, whether by the
+    peak or by a share of samples.
 
     Args:
         policies: of the training.
@@ -150,11 +154,18 @@ def trained_with(policies: Iterable[Transform | None], tested: Transform, marks:
     known = [leaf for policy in policies if policy is not None for _, leaf in leaves(policy) if leaf.p > 0.0]
     telling = [leaf for _, leaf in leaves(tested) if type(leaf).__name__ not in _TELL_NOTHING]
     telling = [leaf for leaf in telling if not marks or type(leaf).__name__ in marks]
-    return any(type(one) is type(other) and _alike(one, other) for one in known for other in telling)
+    return any(_effect(one) == _effect(other) and _alike(one, other) for one in known for other in telling)
+
+
+def _effect(transform: Transform) -> str:
+    name = type(transform).__name__
+    return _SAME.get(name, name)
 
 
 def _alike(trained: Transform, tested: Transform) -> bool:
-    """Say whether two transforms of a class can do the same, their strength aside."""
+    """Say whether two transforms of one effect can do the same, their strength aside."""
+    if type(trained) is not type(tested):
+        return True
     spans = type(trained)._spans()
     for field in dataclasses.fields(tested):
         one, other = getattr(trained, field.name), getattr(tested, field.name)

@@ -205,10 +205,10 @@ def _probed(leaf: Transform, sample_rate: int) -> tuple[tuple[str, float], ...]:
     return tuple(_PROBES[kind](y[0].numpy().astype(np.float64), sample_rate).items())
 
 
-def _passed_hz(response: NDArray[np.float64], sample_rate: int) -> tuple[float, float]:
-    """Lowest and highest frequency of which half of the power passes."""
+def _passed_hz(response: NDArray[np.float64], sample_rate: int, least: float = 0.5) -> tuple[float, float]:
+    """Lowest and highest frequency of which so much of the power passes."""
     power = np.abs(np.fft.rfft(response)) ** 2
-    passed = np.flatnonzero(power >= 0.5) * (sample_rate / len(response))
+    passed = np.flatnonzero(power >= least) * (sample_rate / len(response))
     return (float(passed[0]), float(passed[-1])) if len(passed) else (math.nan, math.nan)
 
 
@@ -232,7 +232,7 @@ _PROBES: dict[str, Callable[[NDArray[np.float64], int], dict[str, float]]] = {
     "LowPass": lambda y, rate: {"cutoff_hz": _passed_hz(y, rate)[1]},
     "HighPass": lambda y, rate: {"cutoff_hz": _passed_hz(y, rate)[0]},
     "BandPass": lambda y, rate: dict(zip(("low_hz", "high_hz"), _passed_hz(y, rate), strict=True)),
-    "Downsample": lambda y, rate: {"factor": 2.0 * _passed_hz(y, rate)[1] / rate},
+    "Downsample": lambda y, rate: {"factor": 2.0 * _passed_hz(y, rate, 1e-6)[1] / rate},  # where its filter ends
     "LowShelf": lambda y, _: {"gain_db": _shelf_db(y)},
     "HighShelf": lambda y, _: {"gain_db": -_shelf_db(y)},
     "Echo": lambda y, rate: {"delay_ms": _delay_ms(y, rate)},

@@ -121,10 +121,10 @@ def corrupt(
     job = _Job(folder, chosen.conditions, spoken, tuple(_file_names(row.id for row in spoken.rows)), seed, draw)
     done = _read_rows(folder, job)
     files, before = len(chosen) * len(spoken), len(done)
-    with progress_bar("corrupting", progress, files) as advance, (folder / JOURNAL_FILE).open("a") as journal:
+    with progress_bar("corrupting", progress, files) as advance, (folder / JOURNAL_FILE).open("ab") as journal:
         advance(before)
         for rows in _render_all(job, done, workers):
-            journal.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            journal.writelines(_encoded(_line(row)) for row in rows)
             journal.flush()
             done.update({_key(row): row for row in rows})
             advance(len(rows))
@@ -173,7 +173,8 @@ def read_noisy_sets(folder: str | Path, pattern: str | None = None) -> NoisySets
     One that :func:`corrupt` wrote is read as it was. In any other, each folder within that holds a table
     (``.jsonl``, ``.csv``, ``.tsv``), fits the pattern or has a layout that :func:`speechaug.read_manifest` knows is a
     condition, named as the folder: ``clean`` is speech as it is, ``white/3`` is severity 3 of ``white``, and of
-    ``cafe_10dB`` and ``cafe_0dB`` the second is the severer.
+    ``cafe_10dB`` and ``cafe_0dB`` the second is the severer. ``cafe/-5dB``, ``cafe_SNR-5`` and ``cafe_m5dB`` are at
+    -5 dB; ``cafe-5dB`` is at 5 dB.
 
     Args:
         folder: which holds the sets.
@@ -324,12 +325,14 @@ def _finish(job: _Job, done: Mapping[tuple[str, str], Row]) -> None:
     sums = []
     for condition in job.conditions:
         rows = [done[condition.name, said.id] for said in job.spoken.rows]
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        text = "".join(map(_line, rows))
         path = _folder_of(job.folder, condition) / MANIFEST_FILE
-        _write_text(path, "".join(lines))
+        _write_text(path, text)
         where = path.parent.relative_to(job.folder).as_posix()
         sums += [(f"{where}/{row['audio']}", row["sha256"]) for row in rows]
-        sums.append((f"{where}/{MANIFEST_FILE}", hashlib.sha256("".join(lines).encode()).hexdigest()))
+        sums.append((f"{where}/{MANIFEST_FILE}", hashlib.sha256(_encoded(text)).hexdigest()))
+        for left in path.parent.glob(".*.tmp"):  # by runs that were killed
+            left.unlink()
     _write_text(job.folder / CHECKSUMS_FILE, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums)))
     (job.folder / JOURNAL_FILE).unlink()
 
@@ -382,10 +385,19 @@ def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(_encoded(text))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _encoded(text: str) -> bytes:
+    """Encode JSON; bytes of a file name that are no UTF-8 as the escapes that JSON has for them."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 # Reading.
@@ -448,7 +460,12 @@ def _read_set(folder: Path, pattern: str | None) -> list[Utterance]:
         return []
 
 
-_SNR = re.compile(r"(?P<kind>.*?)[\W_]*(?:snr)?[\W_]*?(?P<snr>-?\d+(?:\.\d+)?)[\W_]?db", re.IGNORECASE)
+_SNR = re.compile(
+    r"(?P<kind>.*?)[\W_]*?(?P<named>snr)?[\W_]*?"
+    r"(?P<minus>(?:(?<=snr)|(?<![^\W_]))[m-])?(?P<snr>\d+(?:\.\d+)?)(?P<unit>[\W_]?db)?",
+    re.IGNORECASE,
+)
+"""The end of a path that tells a ratio: 10dB, SNR5; what joins it to a word before is a dash, otherwise a minus."""
 
 
 def _foreign_conditions(names: Iterable[str]) -> dict[str, Condition]:
@@ -478,6 +495,7 @@ def _told_by(where: str) -> tuple[str, int, dict[str, float]]:
     if before and last.isdecimal():
         return "_".join(before), int(last), {}
     found = _SNR.fullmatch("_".join([*before, last]))
-    if found and found["kind"]:
-        return found["kind"], 1, {"snr_db": float(found["snr"])}
+    if found and (found["named"] or found["unit"]):
+        snr_db = -float(found["snr"]) if found["minus"] else float(found["snr"])
+        return found["kind"] or "noise", 1, {"snr_db": snr_db}
     return "_".join([*before, last]), 1, {}
