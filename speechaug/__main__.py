@@ -177,6 +177,7 @@ def _robustness(parser: Any, command: str, options: dict[str, Any]) -> None:
         if len(given) != 1:
             ways = ", ".join(f"--{name}" for name in commands.RECOGNIZERS)
             found = " and ".join(f"--{name}" for name in given) or "none"
+            parser.prog += f" {command}"  # whose --help the tip is to name
             parser.error(f"evaluate: exactly one of {ways} must be given, got {found}")
         commands.run_evaluate(**options)
 

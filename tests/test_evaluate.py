@@ -518,6 +518,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
         ({"limit": 0}, "limit must be a whole number >= 1 or None, got 0"),
         ({"seed": 0.5}, r"seed must be a whole number >= 0, got 0\.5"),
         ({"normaliser": "mine"}, "name must be one of none, text, basic"),
+        ({"groups": {"nobody": "north"}}, "groups must name speakers of the data, .*, got nobody"),
         ({"suite": "huge"}, "subset must be tiny, standard, full or srb, got 'huge'"),
         ({"suite": ["white:9"]}, "suite: must hold names such as white:3, got 'white:9', which is no condition"),
     ],

@@ -196,6 +196,18 @@ def test_errors_are_one_line(digits, tmp_path, monkeypatch, capsys, given, messa
     assert message in fails(monkeypatch, capsys, "evaluate", *data, *given)
 
 
+def test_a_command_that_prints_nothing_is_told_of(digits, tmp_path, capsys):
+    data = ["--data", str(digits), "--pattern", PATTERN, "--suite", SUITE, "--output", str(tmp_path / "out")]
+    with pytest.warns(UserWarning, match=r"gave no text for any utterance \(a command must print it on stdout\)"):
+        shown(capsys, "evaluate", *data, "--command", "true {wav}", "--workers", "0")
+
+
+def test_a_missing_baseline_is_told_before_anything_is_heard(digits, tmp_path, monkeypatch, capsys):
+    data = ["--data", str(digits), "--pattern", PATTERN, "--command", "cat {wav}", "--output", str(tmp_path / "out")]
+    assert "absent: holds no evaluation" in fails(monkeypatch, capsys, "evaluate", *data, "--baseline", "absent")
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_commands_fail_in_one_line(digits, tmp_path, monkeypatch, capsys):
     assert "no such" in fails(monkeypatch, capsys, "evaluate", "--data", "absent.jsonl", "--command", "cat {wav}")
     within = ["corrupt", str(digits), str(digits / "noisy"), "--pattern", PATTERN]

@@ -65,6 +65,10 @@ def test_files_that_are_damaged_or_missing_are_named(whole: Evaluation, tmp_path
     path.write_text(path.read_text(encoding="utf-8") + '{"condition": "cl', encoding="utf-8")
     with pytest.raises(ValueError, match=r"must be a JSON object, got line 25 of .*results\.jsonl"):
         Evaluation.load(tmp_path)
+    for text, message in (("[]", "must be a JSON object, got "), ("{", "must be a JSON object"), ("{}", "hold 'name'")):
+        (tmp_path / "evaluation.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            Evaluation.load(tmp_path)
 
 
 # Refused

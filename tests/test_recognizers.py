@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from test_frameworks import wav2vec2, whisper
 from trainings import RATE, recognizer
@@ -18,6 +21,7 @@ from speechaug import _torchaudio
 from speechaug.robustness import recognizers
 from speechaug.robustness.recognizers import as_recognizer, from_command
 
+NET = torch.nn.PReLU()
 WAVES = [np.random.default_rng(seed).standard_normal(3_000 + 700 * seed).astype(np.float32) / 9 for seed in range(3)]
 SLOW_READER = """
 import sys, soundfile
@@ -71,6 +75,47 @@ def test_a_function_that_was_changed_is_another_one():
     assert as_recognizer(print).fingerprint == "builtins.print"
 
 
+def says(waves, word):
+    return [word] * len(waves)
+
+
+def test_a_function_that_uses_something_else_is_another_one():
+    """What it captured, was given or holds: else the transcripts of another model would be taken for its own."""
+
+    def capturing(value):
+        return lambda waves: [str(value)] * len(waves)
+
+    def defaulting(value):
+        return lambda waves, value=value: [str(value)] * len(waves)
+
+    class Holding:
+        def __init__(self, value):
+            self.value = value
+
+        def __call__(self, waves):
+            return self.hear(waves)
+
+        def hear(self, waves):
+            return [str(self.value)] * len(waves)
+
+    makers = capturing, defaulting, Holding, lambda value: Holding(value).hear, lambda value: partial(says, word=value)
+    for make in makers:
+        for one, again, two in (("a", "a", "b"), tuple(torch.nn.PReLU(init=slope) for slope in (0.1, 0.1, 0.2))):
+            prints = [as_recognizer(make(value)).fingerprint for value in (one, again, two)]
+            assert prints[0] == prints[1] != prints[2], (make, prints)
+
+
+def test_a_function_may_use_a_model_by_its_name():
+    def hears(waves):
+        return [str(NET(wave)) for wave in waves]
+
+    before = as_recognizer(hears).fingerprint
+    assert before == as_recognizer(hears).fingerprint
+    with torch.no_grad():
+        NET.weight.add_(1.0)
+    assert before != as_recognizer(hears).fingerprint
+
+
 # Checkpoints
 
 
@@ -109,10 +154,19 @@ class TestCheckpoint:
         assert before == as_recognizer(recognizer()).fingerprint
         assert before != as_recognizer(spoken(model)).fingerprint
 
+    def test_names(self, path, tmp_path):
+        """Every training writes a model.ckpt: its folder says which; of one name they would be training seeds."""
+        for name, expected in (("best.ckpt", "best"), ("digits/model.ckpt", "digits")):
+            copy = tmp_path / name
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+            assert as_recognizer(copy).name == expected
+
     def test_what_is_no_checkpoint(self, tmp_path):
         (tmp_path / "other.ckpt").write_text("no checkpoint")
         torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
-        for name in ("other.ckpt", "foreign.ckpt"):
+        soundfile.write(tmp_path / "sound.wav", np.zeros(100), 8_000)
+        for name in ("other.ckpt", "foreign.ckpt", "sound.wav"):
             with pytest.raises(ValueError, match=f"{name}: is not a checkpoint of a SpeechRecognizer"):
                 as_recognizer(tmp_path / name)
         with pytest.raises(FileNotFoundError, match=r"absent\.ckpt: no such checkpoint"):
@@ -309,6 +363,19 @@ def test_a_command_that_takes_too_long(tmp_path):
     asr = from_command(f"{program(tmp_path, 'import time; time.sleep(60)')} {{wav}}", timeout_s=0.2)
     (late,) = asr(WAVES[:1])
     assert isinstance(late, TimeoutError) and str(late) == "took longer than 0.2 s"
+
+
+def test_what_a_late_command_started_ends_too(tmp_path):
+    here = tmp_path / "pid"
+    text = "import subprocess, sys, time\n"
+    text += "started = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    text += f"open({str(here)!r}, 'w').write(str(started.pid)); time.sleep(60)"
+    from_command(f"{program(tmp_path, text)} {{wav}}", timeout_s=2.0)(WAVES[:1])
+    stat = Path("/proc", here.read_text(), "stat")
+    deadline = time.monotonic() + 10
+    while stat.exists() and stat.read_text().split()[2] not in "ZX" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not stat.exists() or stat.read_text().split()[2] in "ZX"
 
 
 def test_a_command_that_prints_no_text(tmp_path):

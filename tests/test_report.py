@@ -252,6 +252,12 @@ def test_baseline_may_be_another_evaluation(tmp_path: Path):
         write(tmp_path, none, mine, baseline="other")
 
 
+def test_baseline_of_the_same_name_is_no_training_seed(tmp_path: Path):
+    before, after = (dataclasses.replace(each, name="model") for each in pair())
+    assert "Compared with model (baseline), model" in write(tmp_path, after, baseline=before)
+    assert "and 2 training seeds" in write(tmp_path, before, after, baseline=before)
+
+
 # Command.
 
 
@@ -272,6 +278,19 @@ def test_report_takes_the_results_of_a_training(tmp_path: Path):
     (tmp_path / "demo" / "results.jsonl").write_text(lines)
     page = report([str(tmp_path / "demo")], output=str(tmp_path / "page.html"))
     assert "Words wrong with demo" in page.read_text(encoding="utf-8")
+
+
+def test_report_makes_no_sounds_that_were_not_heard(tmp_path: Path):
+    fixtures = Path(sa.__file__).parent / "fixtures"
+    data = str(fixtures / "test.jsonl")
+    evaluated = evaluate(lambda waves: ["one"] * len(waves), data, suite=["environment:3"], limit=1, name="mine")
+    folder = str(evaluated.save(tmp_path / "mine"))
+    options = {"data": data, "output": str(tmp_path / "page.html")}
+    with pytest.raises(ValueError, match="noise and rooms must be those of the evaluation, whose suite has the hash"):
+        report([folder], noise=str(fixtures / "noise" / "test"), **options)
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in results(1.0)))
+    with pytest.raises(ValueError, match="data must be None where conditions are not those of speechaug-C"):
+        report([str(tmp_path)], **options)
 
 
 def test_report_makes_sounds_of_the_data(tmp_path: Path):

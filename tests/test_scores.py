@@ -342,6 +342,10 @@ def test_what_cannot_be_compared_is_refused():
     missing = Evaluation("mine", base.meta, base.records[:-1])
     with pytest.raises(ValueError, match="same utterances, those of 'hum:1' differ, first in 'u079'"):
         compare({"base": base, "mine": missing})
+    last = base.records[-1]
+    other = Evaluation("mine", base.meta, [*base.records[:-1], {**last, "reference": f"x{last['reference'][1:]}"}])
+    with pytest.raises(ValueError, match="same utterances, those of 'hum:1' differ, first in 'u079'"):
+        compare({"base": base, "mine": other})
 
 
 # Degenerate tests

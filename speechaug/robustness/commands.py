@@ -19,7 +19,7 @@ from speechaug.robustness.recognizers import (
     from_command,
     from_hugging_face,
 )
-from speechaug.robustness.report import report
+from speechaug.robustness.report import load_run, report
 from speechaug.robustness.sets import corrupt, is_noisy_sets
 
 RECOGNIZERS = ("checkpoint", "model", "bundle", "command")
@@ -90,9 +90,11 @@ def run_evaluate(
         The page of the report.
     """
     folder = Path(output)
+    if baseline is not None:
+        load_run(baseline)  # what is wrong with it is told now, not after the evaluation
     spoken: Any = data if suite is None or is_noisy_sets(data) else read_manifest(data, _for_folders(data, pattern))
     with _going_on(folder):
-        evaluate(
+        evaluation = evaluate(
             _recognizer(checkpoint, model, bundle, command, sample_rate, timeout_s, devices),
             spoken,
             suite=suite,
@@ -112,6 +114,9 @@ def run_evaluate(
             pattern=pattern,
             groups=groups,
         )
+    if not any(record["hypothesis_raw"] for record in evaluation.records):
+        told = " (a command must print it on stdout)" if command is not None else ""
+        warnings.warn(f"evaluate: the recognizer gave no text for any utterance{told}", UserWarning, stacklevel=2)
     audible = spoken if examples and not isinstance(spoken, str) else None
     page = str(folder / "report.html")
     return report(

@@ -123,6 +123,7 @@ def evaluate(
         chosen = resolve_suite(suite, recognizer.sample_rate, noise, rooms)
         spoken = read_spoken(data, chosen.sample_rate, pattern=pattern, limit=limit)
         plan = _to_render(chosen, spoken, seed, draws)
+    _check_groups(groups or {}, plan.parts)
     trained = _trained(plan.suite, resolve_policy(policy))
     folder = None if output is None else Path(output)
     kept = Transcripts(folder / TRANSCRIPTS_FILE if cache is None and folder is not None else cache)
@@ -262,6 +263,14 @@ def _warn_of_errors(records: Sequence[Record]) -> None:
             f"the first is {first['id']} in {first['condition']}: {first['error']}",
             UserWarning,
             stacklevel=3,
+        )
+
+
+def _check_groups(groups: Mapping[str, str], parts: Sequence[Part]) -> None:
+    speakers = {part.spoken.speaker(row) for part in parts for row in range(len(part.spoken))}
+    if groups and speakers.isdisjoint(groups):
+        raise ValueError(
+            f"evaluate: groups must name speakers of the data, {shorten(sorted(speakers))}, got {shorten(list(groups))}"
         )
 
 

@@ -95,11 +95,15 @@ class Evaluation:
 
         Raises:
             FileNotFoundError: if the folder holds no evaluation.
-            ValueError: if a line is no record, or as the class.
+            ValueError: if a file is damaged, or as the class.
         """
-        folder = Path(folder)
-        whole = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
-        return cls(whole.pop("name"), whole, list(_read_lines(folder / RECORDS_FILE)))
+        path = Path(folder, META_FILE)
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder}: holds no evaluation, no {META_FILE}")
+        meta = _read_object(path.read_text(encoding="utf-8"), str(path))
+        if "name" not in meta:
+            raise ValueError(f"Evaluation: {path} must hold 'name', got {sorted(meta)}")
+        return cls(meta.pop("name"), meta, list(read_lines(path.with_name(RECORDS_FILE))))
 
     def save(self, folder: str | Path) -> Path:
         """Write ``results.jsonl`` and ``evaluation.json`` into a folder, the same bytes for the same evaluation.
@@ -169,13 +173,20 @@ def check_comparable(first: Evaluation, other: Evaluation) -> None:
     ):
         if one != two:
             raise ValueError(f"compare: {pair} have the same {what}, got {one!r} and {two!r}")
-    tested, retested = ({_place(r): r["words"] for r in each.records} for each in (first, other))
-    differing = sorted({place for place, _ in tested.items() ^ retested.items()})
+    tested, retested = ({_place(r): (r["words"], r["reference"]) for r in each.records} for each in (first, other))
+    differing = sorted(place for place in {*tested, *retested} if not _same(tested.get(place), retested.get(place)))
     if differing:
         condition, name = differing[0][0], differing[0][2]
         raise ValueError(
             f"compare: {pair} be tested on the same utterances, those of {condition!r} differ, first in {name!r}"
         )
+
+
+def _same(one: tuple[int, str | None] | None, other: tuple[int, str | None] | None) -> bool:
+    """Compare words and reference of an utterance that both were tested on; a text may be unknown."""
+    if one is None or other is None:
+        return False
+    return one[0] == other[0] and (one[1] == other[1] or None in (one[1], other[1]))
 
 
 def label(condition: str) -> str:
@@ -260,14 +271,25 @@ def _check_records(records: Sequence[Record], known: Mapping[str, int]) -> None:
         raise ValueError(f"Evaluation: each condition must hold an utterance, got none in {untested!r}")
 
 
-def _read_lines(path: Path) -> Iterator[Record]:
+def read_lines(path: Path) -> Iterator[Record]:
+    """Read a file of records, one JSON object a line.
+
+    Raises:
+        ValueError: naming a line that is none.
+    """
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"Evaluation: each line must be a JSON object, got line {number} of {path}") from error
-            yield record
+            yield _read_object(line, f"line {number} of {path}")
+
+
+def _read_object(text: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"Evaluation: what is read must be a JSON object, got {where}")
+    return found
 
 
 def _dumps(value: Any, **settings: Any) -> str:

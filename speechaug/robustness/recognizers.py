@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import pickle
 import shlex
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import CodeType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from speechaug import _torchaudio, audio
 from speechaug.audio import FloatArray
+from speechaug.robustness.fingerprints import file_fingerprint, function_fingerprint, lasting, model_fingerprint
 
 if TYPE_CHECKING:
     from speechaug.asr import SpeechRecognizer
@@ -35,6 +37,9 @@ SAMPLE_RATE = 16_000
 
 TIMEOUT_S = 600.0
 """How long a command may think about one utterance, in seconds."""
+
+_OTHER_FILES = (LookupError, TypeError, AttributeError, ImportError, RuntimeError, EOFError, ValueError)
+"""What reading a file as a checkpoint raises if it is something else."""
 
 _BLANK = "-"  # torchaudio's CTC blank
 _WORD_END = "|"
@@ -82,8 +87,9 @@ def as_recognizer(
         sample_rate: what a function or a command hears, in Hz; None for what it declares. Others know their own.
         devices: where a model runs; ``"auto"`` leaves a model where it is, and puts one that is loaded from a file on
             every CUDA device there is, or on the CPU.
-        name: of a function, for tables and the cache of transcripts. None for its qualified name, in the cache together
-            with its code; a model that it uses is not seen there: give another name for another model.
+        name: of a function, for tables and the cache of transcripts; give another name for another model. None for its
+            qualified name, in the cache together with its code and what it uses, see
+            :func:`speechaug.robustness.fingerprints.function_fingerprint`.
 
     Raises:
         ValueError: if it is none of these, or hears another rate than the one given.
@@ -123,10 +129,13 @@ def from_function(transcribe: Transcribe, *, sample_rate: int | None = None, nam
     """Return a recognizer that calls a function; arguments as in :func:`as_recognizer`."""
     known = transcribe if hasattr(transcribe, "__qualname__") else type(transcribe)
     rate = sample_rate or getattr(transcribe, "sample_rate", None) or SAMPLE_RATE
-    code = getattr(transcribe, "__code__", None) or getattr(type(transcribe).__call__, "__code__", None)
-    called = name or f"{known.__module__}.{known.__qualname__}" + (f":{_code_hash(code)}" if code else "")
-    short = name or known.__name__
-    return Recognizer(kind="function", name=short, fingerprint=called, sample_rate=int(rate), copies=(transcribe,))
+    return Recognizer(
+        kind="function",
+        name=name or known.__name__,
+        fingerprint=name or function_fingerprint(transcribe),
+        sample_rate=int(rate),
+        copies=(transcribe,),
+    )
 
 
 def from_checkpoint(source: SpeechRecognizer | str | Path, *, devices: Devices = "auto") -> Recognizer:
@@ -143,10 +152,10 @@ def from_checkpoint(source: SpeechRecognizer | str | Path, *, devices: Devices =
     from speechaug.asr import SpeechRecognizer
 
     if isinstance(source, SpeechRecognizer):
-        fingerprint = _hash([dict(source.hparams), repr(source.decoder)], source)
+        fingerprint = model_fingerprint([dict(source.hparams), repr(source.decoder)], source)
         models = [source] if devices == "auto" else [_again(source).to(place) for place in _places(devices)]
     else:
-        fingerprint = _file_hash(Path(source))
+        fingerprint = file_fingerprint(Path(source))
         loaded = _load_checkpoint(Path(source))
         models = [_again(loaded).to(place) for place in _places(devices)]
     rate = int(models[0].features.sample_rate)
@@ -156,7 +165,7 @@ def from_checkpoint(source: SpeechRecognizer | str | Path, *, devices: Devices =
 
     return Recognizer(
         kind="checkpoint",
-        name="SpeechRecognizer" if isinstance(source, SpeechRecognizer) else Path(source).stem,
+        name="SpeechRecognizer" if isinstance(source, SpeechRecognizer) else _checkpoint_name(Path(source)),
         fingerprint=fingerprint,
         sample_rate=rate,
         copies=tuple(hearing(model) for model in models),
@@ -185,12 +194,12 @@ def from_hugging_face(source: str | Path | tuple[Any, Any], *, devices: Devices 
     texts = _generated if generates else _best_path
     rate = int(getattr(processor, "feature_extractor", processor).sampling_rate)
     vocabulary: dict[str, int] = getattr(getattr(processor, "tokenizer", None), "get_vocab", dict)()
-    settings = [_lasting(model.config), _lasting(getattr(model, "generation_config", None)), vocabulary]
+    settings = [lasting(model.config), lasting(getattr(model, "generation_config", None)), vocabulary]
     copies = _copies(model, devices, loaded)
     return Recognizer(
         kind="hugging_face",
         name=Path(str(source)).name if loaded else type(model).__name__,
-        fingerprint=_hash(settings, model),
+        fingerprint=model_fingerprint(settings, model),
         sample_rate=rate,
         copies=tuple(_without_gradients(texts, each, processor, rate) for each in copies),
     )
@@ -222,7 +231,7 @@ def from_bundle(bundle: Any, *, devices: Devices = "auto") -> Recognizer:
     return Recognizer(
         kind="torchaudio",
         name=name,
-        fingerprint=_hash([labels, rate], model),
+        fingerprint=model_fingerprint([labels, rate], model),
         sample_rate=rate,
         copies=tuple(_without_gradients(_best_labels, each, labels, rate) for each in copies),
     )
@@ -262,15 +271,15 @@ def from_command(command: str, *, sample_rate: int = SAMPLE_RATE, timeout_s: flo
         audio.write(path, wave, sample_rate)
         given = [word.replace("{wav}", str(path)) for word in words]
         try:
-            done = subprocess.run(
-                given, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, encoding="utf-8", check=False
-            )
-        except (subprocess.TimeoutExpired, UnicodeDecodeError) as error:
-            return TimeoutError(f"took longer than {timeout_s:g} s") if "timed out" in str(error) else error
-        if done.returncode:
-            said = (done.stderr.strip().splitlines() or [""])[-1].replace(str(path), "{wav}")
-            return RuntimeError(f"exit code {done.returncode}{': ' if said else ''}{said}")
-        return done.stdout.strip()
+            code, said, complaint = _output(given, timeout_s)
+        except subprocess.TimeoutExpired:
+            return TimeoutError(f"took longer than {timeout_s:g} s")
+        except UnicodeDecodeError as error:
+            return error
+        if code:
+            last = (complaint.strip().splitlines() or [""])[-1].replace(str(path), "{wav}")
+            return RuntimeError(f"exit code {code}{': ' if last else ''}{last}")
+        return said.strip()
 
     fingerprint = f"command:{hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]}"
     return Recognizer(
@@ -280,6 +289,20 @@ def from_command(command: str, *, sample_rate: int = SAMPLE_RATE, timeout_s: flo
         sample_rate=sample_rate,
         copies=(transcribe,),
     )
+
+
+def _output(words: list[str], timeout_s: float) -> tuple[int, str, str]:
+    """Run a program: its exit code, and what it prints; one that is stopped takes along whatever it started."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+    ) as process:
+        try:
+            said, complaint = process.communicate(timeout=timeout_s)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, said.decode(), complaint.decode(errors="replace")
 
 
 # Hugging Face and torchaudio.
@@ -368,50 +391,16 @@ def _again(model: SpeechRecognizer) -> SpeechRecognizer:
     return made
 
 
+def _checkpoint_name(path: Path) -> str:
+    """Return the file's name, or where that is the one that every training writes, its folder's."""
+    return path.resolve().parent.name if path.name == "model.ckpt" else path.stem
+
+
 def _load_checkpoint(path: Path) -> SpeechRecognizer:
     from speechaug.asr import SpeechRecognizer
 
     try:
         return SpeechRecognizer.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    except (KeyError, TypeError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:  # other files
+    except (*_OTHER_FILES, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: is not a checkpoint of a SpeechRecognizer ({reason})") from error
-
-
-# Fingerprints.
-
-
-def _code_hash(code: CodeType) -> str:
-    """Identify what a function does, wherever it is written."""
-    constants = [_code_hash(value) if isinstance(value, CodeType) else _constant(value) for value in code.co_consts]
-    parts = json.dumps([code.co_code.hex(), list(code.co_names), constants])
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
-
-
-def _constant(value: object) -> str:
-    return str(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
-
-
-def _file_hash(path: Path) -> str:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _lasting(config: Any) -> Mapping[str, Any]:
-    """Return a configuration without what changes from place to place: paths and versions."""
-    plain = config.to_dict() if config is not None else {}
-    return {key: value for key, value in plain.items() if not key.startswith("_") and key != "transformers_version"}
-
-
-def _hash(settings: Iterable[Any], model: torch.nn.Module) -> str:
-    """Identify a model by its settings and weights."""
-    digest = hashlib.sha256(json.dumps(list(settings), sort_keys=True, default=str).encode())
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return f"weights:{digest.hexdigest()[:32]}"

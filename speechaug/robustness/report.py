@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechaug.robustness import colours
-from speechaug.robustness.evaluation import META_FILE, RECORDS_FILE, Evaluation
+from speechaug.robustness.evaluation import META_FILE, RECORDS_FILE, Evaluation, read_lines
 from speechaug.robustness.policy_words import describe
 from speechaug.robustness.tables import write_table
 from speechaug.robustness.terminal import print_results
@@ -158,6 +157,7 @@ def report(
     baseline: str | None = None,
     output: str = "report.html",
     data: str | None = None,
+    pattern: str | None = None,
     noise: str | None = None,
     rooms: str | None = None,
     examples: int = EXAMPLES,
@@ -170,6 +170,7 @@ def report(
         baseline: name of what the others are compared with, or a folder; by default the first.
         output: page to write; the other files have its name and another ending.
         data: what was evaluated, to make the worst utterances audible; None for a page without sounds.
+        pattern: of file names, for folders, such as '{text}_{speaker}_{take}.wav'.
         noise: folder of noise that was used instead of the suite's own.
         rooms: folder of room responses that was used instead of the suite's own.
         examples: how many utterances can be listened to.
@@ -187,7 +188,7 @@ def report(
     evaluations = [load_run(run) for run in runs]
     base = load_run(baseline) if baseline and Path(baseline).is_dir() else baseline
     results = gather(evaluations, base)
-    sounds = suite_sounds(results, data, noise, rooms) if data else None
+    sounds = suite_sounds(results, data, noise, rooms, pattern) if data else None
     print_results(results)
     page = write_page(output, results, sounds, examples, title=title)
     numbers = results.comparison if results.several else next(iter(results.scores.values()))
@@ -201,21 +202,30 @@ def load_run(folder: str | Path) -> Evaluation:
     folder = Path(folder)
     if (folder / META_FILE).exists() or not (folder / RECORDS_FILE).exists():
         return Evaluation.load(folder)
-    lines = (folder / RECORDS_FILE).read_text(encoding="utf-8").splitlines()
-    return Evaluation.from_results(folder.resolve().name, map(json.loads, lines))
+    return Evaluation.from_results(folder.resolve().name, read_lines(folder / RECORDS_FILE))
 
 
-def suite_sounds(results: Results, data: str, noise: str | None, rooms: str | None) -> Sounds:
+def suite_sounds(
+    results: Results, data: str, noise: str | None, rooms: str | None, pattern: str | None = None
+) -> Sounds:
     """Render what was heard again, from the data and the suite that the evaluation names."""
     from speechaug.data.conditions import resolve_suite
     from speechaug.robustness.render import render
     from speechaug.robustness.spoken import read_spoken
+    from speechaug.robustness.suite import NAME
 
     evaluation = results.arms[results.comparison.baseline][0]
     said, seed = evaluation.meta["suite"], evaluation.meta["seed"]
+    if said["name"] != NAME:
+        raise ValueError(f"report: data must be None where conditions are not those of {NAME}, got {data!r}")
     rate, names = int(said["sample_rate"]), evaluation.conditions
     suite = resolve_suite(names if said["subset"] == "chosen" else said["subset"], rate, noise, rooms)
-    spoken = read_spoken(data, rate)
+    if suite.hash != said["hash"]:
+        raise ValueError(
+            "report: noise and rooms must be those of the evaluation, whose suite has the hash "
+            f"{said['hash']}, got {suite.hash}"
+        )
+    spoken = read_spoken(data, rate, pattern=pattern)
     places = {row.id: place for place, row in enumerate(spoken.rows)}
 
     def before_and_after(condition: str, utterance: str) -> tuple[Any, Any, int]:

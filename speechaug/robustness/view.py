@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
@@ -80,12 +80,15 @@ def gather(evaluations: Sequence[Evaluation], baseline: str | Evaluation | None 
     Args:
         evaluations: one or more.
         baseline: the arm the others are compared with: a name among them, or another evaluation; by default the first.
+            One named like all the others is no training seed of theirs and gets ``(baseline)`` after its name.
 
     Raises:
         ValueError: if there is none, or they are not of the same data, suite, draws and normaliser.
     """
     if isinstance(baseline, Evaluation):
         others = [each for each in evaluations if each is not baseline]
+        if len(others) == len(evaluations) and {each.name for each in others} == {baseline.name}:
+            baseline = replace(baseline, name=f"{baseline.name} (baseline)")
         evaluations, baseline = [baseline, *others], baseline.name
     arms: dict[str, list[Evaluation]] = {}
     for evaluation in evaluations:
