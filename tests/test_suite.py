@@ -106,6 +106,14 @@ def test_hashes_of_version_1_are_frozen() -> None:
     assert suite_hashes.compute() == kept
 
 
+def test_what_is_heard_in_version_1_is_frozen() -> None:
+    kept = json.loads(suite_hashes.HEARD.read_text(encoding="utf-8"))
+    found = suite_hashes.heard()
+    assert found.keys() == kept.keys()
+    for name, levels in found.items():
+        assert levels == pytest.approx(kept[name], rel=0.0, abs=0.1), name
+
+
 def test_hash_depends_on_sounds_and_not_on_folders(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     clips = [0.1 * rng.standard_normal(16_000) for _ in range(3)]

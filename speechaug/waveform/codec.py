@@ -182,8 +182,8 @@ class Opus(Transform):
     Shape:
         ``(B, T)`` or ``(B, C, T)``, the same out; what is beyond full scale is clipped.
 
-    Length: kept, and the delay of the codec is taken off. Gradient: none. Silence: stays silence. Examples that hold
-    NaN or infinity are left as they are.
+    Length: kept, and the delay of the codec is taken off. Gradient: none. Silence: stays silence, to a step of 16 bits.
+    Examples that hold NaN or infinity are left as they are.
 
     By-products: ``bitrate_kbps``, of the packets made.
 
