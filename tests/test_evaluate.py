@@ -420,6 +420,12 @@ def test_noisy_sets_say_what_rendering_says(speech, tmp_path):
     here = evaluate(level, speech, suite=["white:3", "white:5"], **options)
     assert heard(there) == heard(here)
     assert there.meta == here.meta
+    for asked, message in (
+        ({"suite": "tiny"}, "suite must be that of the noisy test sets, 'chosen', got 'tiny'"),
+        ({"draws": 2}, "draws must be 1, noise and rooms None for noisy test sets"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate(level, tmp_path / "noisy", **options, **asked)
     for one, two in zip(there.records, here.records, strict=True):
         assert one["realised"] == pytest.approx(two["realised"], abs=1e-3)
 

@@ -409,6 +409,12 @@ def test_table_of_a_suite_fits_a_terminal(suite: list[Evaluation]):
     assert "…" not in text
 
 
+def test_conditions_that_need_a_higher_rate_are_named(suite: list[Evaluation], tmp_path: Path):
+    one = dataclasses.replace(suite[0], meta={**suite[0].meta, "left_out": ["low_pass:1", "low_pass:2"]})
+    assert "Left out, since they need a higher sample rate: low_pass:1, low_pass:2." in printed(one)
+    assert "2 (low_pass:1, low_pass:2)" in write(tmp_path, one)
+
+
 def test_many_arms_are_printed_in_parts():
     runs = [plain(f"recognizer {number}", 0.2 * (number + 1)) for number in range(5)]
     text = printed(*runs)

@@ -118,7 +118,9 @@ def evaluate(
     texts = get_normaliser(normaliser)
     recognizer = as_recognizer(transcribe, sample_rate=sample_rate, devices=devices, name=name)
     if suite is None or is_noisy_sets(data):
-        plan = _from_disk(read_noisy_sets(data, pattern), recognizer.sample_rate, limit)
+        noisy = read_noisy_sets(data, pattern)
+        _check_made(noisy.suite, suite, draws, noise, rooms)
+        plan = _from_disk(noisy, recognizer.sample_rate, limit)
     else:
         chosen = resolve_suite(suite, recognizer.sample_rate, noise, rooms)
         spoken = read_spoken(data, chosen.sample_rate, pattern=pattern, limit=limit)
@@ -212,6 +214,7 @@ def _meta(plan: _Plan, trained: Mapping[str, bool]) -> dict[str, Any]:
     return {
         "suite": {key: getattr(plan.suite, key) for key in ("name", "version", "subset", "hash", "sample_rate")},
         "conditions": [_condition_meta(condition, trained) for condition in plan.suite.conditions],
+        "left_out": list(plan.suite.left_out),
         "data": _data_hash(plan.parts[0].spoken),
         "seed": plan.seed,
         "draws": plan.draws,
@@ -264,6 +267,14 @@ def _warn_of_errors(records: Sequence[Record]) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def _check_made(made: Suite, suite: Any, draws: int, noise: BankSource, rooms: BankSource) -> None:
+    """Refuse to ask noisy test sets for what they are not: they are there already."""
+    if suite not in (None, "standard", made.subset):
+        raise ValueError(f"evaluate: suite must be that of the noisy test sets, {made.subset!r}, got {suite!r}")
+    if draws != 1 or noise is not None or rooms is not None:
+        raise ValueError("evaluate: draws must be 1, noise and rooms None for noisy test sets, which are made already")
 
 
 def _check_groups(groups: Mapping[str, str], parts: Sequence[Part]) -> None:

@@ -28,7 +28,8 @@ class Evaluation:
         name: of the recognizer, as tables call it.
         meta: plain data: ``suite`` (name, version, subset, hash, sample_rate), ``conditions`` (a list, clean first, of
             name, corruption, family, severity, nominal, hash, held_out, trained), ``seed``, ``draws``, ``normaliser``
-            (name, version), ``recognizer`` (kind, fingerprint), ``versions``, ``failed``. No times and no paths.
+            (name, version), ``recognizer`` (kind, fingerprint), ``versions``, ``left_out`` (conditions that need a
+            higher sample rate), ``failed``. No times and no paths.
         records: one per utterance, condition and draw; see :data:`speechaug.robustness.records.FIELDS`. They are put
             in the order of condition, draw, id and speaker, however they come in.
 

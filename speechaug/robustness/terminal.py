@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from speechaug.data.manifest import shorten
 from speechaug.robustness.bootstrap import Estimate
 from speechaug.robustness.compare import Change, Comparison, Row
 from speechaug.robustness.evaluation import Evaluation
@@ -88,6 +89,9 @@ def _notes(results: Results) -> Iterable[str]:
         if scores.failed:
             yield f"{arm} failed on {scores.failed} utterances; they count as nothing heard."
     suite, normaliser = results.comparison.suite, results.comparison.normaliser
+    left_out = next(iter(results.arms.values()))[0].meta.get("left_out")
+    if left_out:
+        yield f"Left out, since they need a higher sample rate: {shorten(left_out)}."
     if suite["subset"]:
         yield f"Suite {suite['name']}, version {suite['version']}, {suite['subset']}, hash {suite['hash']}."
     yield f"Text normaliser {normaliser['name']}, version {normaliser['version']}."
@@ -141,7 +145,7 @@ def _short(rate: float) -> str:
 
 def _rate(estimate: Estimate) -> str:
     spread = f" [dim]({span(estimate.interval, joint='–')})[/]" if estimate.interval else ""
-    return f"[bold]{100 * estimate.value:.1f}[/]{spread}"
+    return f"[bold]{number(100 * estimate.value)}[/]{spread}"
 
 
 def _side_by_side(results: Results, arms: list[str]) -> Table:

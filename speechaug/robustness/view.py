@@ -509,6 +509,8 @@ def _facts(results: Results) -> dict[str, str]:
     facts["recognizer failures"] = ", ".join(f"{count} with {name}" for name, count in failures.items()) or "0"
     meta = next(iter(results.arms.values()))[0].meta
     lost = meta.get("failed", {}).get("ids", [])
+    few = meta.get("left_out", [])
+    facts |= {"conditions that need a higher sample rate": f"{len(few)} ({shorten(few)})"} if few else {}
     facts |= {"recordings left out": f"{len(lost)} ({shorten(lost)})"} if lost else {}
     facts |= {"seed": str(meta["seed"]), "draws": str(meta["draws"])} if "draws" in meta else {}
     facts |= {f"version of {name}": str(version) for name, version in meta.get("versions", {}).items()}
