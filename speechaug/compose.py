@@ -149,7 +149,7 @@ class _Sequence(Transform):
             y, y_lengths = self._run_group(group, y, y_lengths, children, call, place, with_range)
         if not isinstance(draws, Draws):  # members gate rows one by one: together they lengthen less than each could
             y = fit(y, min(y.shape[-1], math.ceil(x.shape[-1] * self.most())))
-        return (y if with_range or not last else F.apply_stages(y, last)), y_lengths
+        return (y if with_range or not last else F.apply_stages(y, last, owned=call.in_place)), y_lengths
 
     def _run_group(
         self,
@@ -164,7 +164,7 @@ class _Sequence(Transform):
         """Run neighbours, together where they can."""
         kind = group[0][1].fusion
         if kind == "pointwise" and self.fuse:
-            y = fusion.run_pointwise(x, group, children, last)
+            y = fusion.run_pointwise(x, group, children, last, call.in_place)
         elif kind == "mask" and self.fuse:
             y = fusion.run_masks(x, lengths, group, children)
         elif len(group) > 1:

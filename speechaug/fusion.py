@@ -58,14 +58,17 @@ def groups(members: Sequence[Transform], kinds: Collection[str] = KINDS) -> list
     return found
 
 
-def run_pointwise(x: Tensor, group: Group, children: Mapping[str, Any], last: Stages) -> Tensor:
-    """Do all stages of a group, and those in ``last``, in one pass; ``x`` itself where there is nothing to do."""
+def run_pointwise(x: Tensor, group: Group, children: Mapping[str, Any], last: Stages, owned: bool) -> Tensor:
+    """Do all stages of a group, and those in ``last``, in one pass; ``x`` itself where there is nothing to do.
+
+    It is ``x`` itself too where that is ``owned``: the pass is then in place, over the rows that are on.
+    """
     stages = list(last)
     for place, member in reversed(group):
         on, params = _acting(children[place], x.device)
         if on is not None:
             stages.insert(0, (*cast(Pointwise, member).stage(**params), on))
-    return F.apply_stages(x, stages) if stages else x
+    return F.apply_stages(x, stages, owned=owned) if stages else x
 
 
 def run_masks(x: Tensor, lengths: Tensor, group: Group, children: Mapping[str, Any]) -> Tensor:

@@ -136,6 +136,11 @@ class Call:
     bound: Ints
     owned: bool = False
 
+    @property
+    def in_place(self) -> bool:
+        """Whether to write into the batch; not in the execution with fixed shapes, whose operations are pure."""
+        return self.owned and self.bound is not _NO_BOUND
+
 
 @dataclass(frozen=True, kw_only=True)
 class Transform(ABC):

@@ -32,6 +32,14 @@ def cuda(op: Any, *args: Any) -> Any:
     return tuple(part.cpu() for part in result) if isinstance(result, tuple) else result.cpu()
 
 
+def cuda_(op: Any, x: Tensor, *args: Any) -> None:
+    """Let the CUDA kernel write into ``x``."""
+    pytest.importorskip("triton")
+    there, *moved = [arg.to(DEVICE) if isinstance(arg, Tensor) else arg for arg in (x, *args)]
+    _module(op, "cuda")(there, *moved)
+    x.copy_(there)
+
+
 def kernels(op: Any, *args: Any) -> Iterator[tuple[str, Any]]:
     """Yield what each kernel gives, with its name."""
     yield "cpu", cpu(op, *args)

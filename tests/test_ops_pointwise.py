@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechaug.ops.pointwise import pointwise
+from speechaug.ops.pointwise import pointwise, pointwise_
 from speechaug.ops.pointwise.reference import Stage
-from tests.kernels import kernels, reference
+from tests.kernels import cpu, cuda, cuda_, kernels, reference
 
 VALUES = {
     Stage.GAIN: -2.5,
@@ -76,6 +76,19 @@ def test_kernels_equal_the_reference(shape):
         torch.testing.assert_close(y, expected, rtol=2e-6, atol=2e-6, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.parametrize("way", [lambda x: x, lambda x: x.transpose(-1, -2)], ids=["contiguous", "transposed"])
+@pytest.mark.parametrize("shape", [(3, 1), (4, 5_000), (2, 3, 100), (3, 0), (0, 7)])
+def test_in_place_is_the_same_bit_for_bit(shape, way):
+    x, codes, values, on = _case(list(Stage), *shape)
+    x, on[:1] = (way(x.unsqueeze(1)) if x.ndim == 2 else way(x)), False
+    ways = {"reference": (reference, reference), "cpu": (cpu, cpu), "cuda": (cuda, cuda_)}
+    for name, (run, run_) in ways.items():
+        expected, y = run(pointwise, x, codes, values, on), x.clone()
+        run_(pointwise_, y, codes, values, on)
+        assert torch.equal(y, expected), name
+        assert torch.equal(y[:1], x[:1]), name
+
+
 @pytest.mark.parametrize("scale", [0.0, 1e-8, 1.0, 1e8])
 def test_finite_at_any_level(scale):
     x, codes, values, on = _case(list(Stage), 4, 300)
@@ -117,3 +130,4 @@ def test_gradient_of_rescale_and_quantize_as_documented():
 def test_opcheck():
     x, codes, values, on = _case([Stage.GAIN, Stage.CLIP, Stage.TANH], 2, 2, 30)
     torch.library.opcheck(pointwise, (x.requires_grad_(), codes, values, on))
+    torch.library.opcheck(pointwise_, (x.detach(), codes, values, on))

@@ -7,19 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speechaug.ops.pointwise import pointwise
+from speechaug.ops.pointwise import pointwise, pointwise_
 from speechaug.ops.pointwise.reference import Stage
 
 Stages = Sequence[tuple[Stage, Tensor | float, Tensor | None]]
 """What is done, how much (``(B,)`` or one number), on which rows (bool ``(B,)``, or None for all)."""
 
 
-def apply_stages(x: Tensor, stages: Stages) -> Tensor:
+def apply_stages(x: Tensor, stages: Stages, *, owned: bool = False) -> Tensor:
     """Apply stages one after the other, in one pass over the samples.
 
     Args:
         x: ``(B, ..., T)``; a row's peak is over all its samples.
         stages: in order; an empty list copies.
+        owned: whether ``x`` may be written into, where it asks for no gradient: rows that are off then cost nothing.
 
     Returns:
         The shape of ``x``. Gradients reach ``x``, as each :class:`Stage` says.
@@ -35,7 +36,11 @@ def apply_stages(x: Tensor, stages: Stages) -> Tensor:
     if not stages:
         return x.clone()
     codes = [int(stage) for stage, _, _ in stages]
-    y: Tensor = pointwise(x, codes, torch.stack(values, dim=1), torch.stack(gates, dim=1))
+    arguments = codes, torch.stack(values, dim=1), torch.stack(gates, dim=1)
+    if owned and not x.requires_grad:
+        pointwise_(x, *arguments)
+        return x
+    y: Tensor = pointwise(x, *arguments)
     return y
 
 

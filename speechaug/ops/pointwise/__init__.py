@@ -22,6 +22,12 @@ def pointwise(x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> Tensor
     return reference.pointwise(x, codes, values, on)
 
 
+@torch.library.custom_op("speechaug::pointwise_", mutates_args={"x"})
+def pointwise_(x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> None:
+    """Do the same in place, without a gradient; rows on which no stage acts are not touched."""
+    reference.pointwise_(x, codes, values, on)
+
+
 @torch.library.custom_op("speechaug::pointwise_backward", mutates_args=())
 def pointwise_backward(grad: Tensor, x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> Tensor:
     """Return the gradient with respect to ``x``, that of ``y`` being ``grad``."""
@@ -50,3 +56,4 @@ def _backward(ctx, grad):  # type: ignore[no-untyped-def]
 
 pointwise.register_autograd(_backward, setup_context=_keep)
 use_kernels(pointwise, reference.pointwise, __package__)
+use_kernels(pointwise_, reference.pointwise_, __package__)

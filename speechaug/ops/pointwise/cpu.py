@@ -58,14 +58,17 @@ def _stage(code, y, value, peak):
 
 
 @jit
-def _rows(first, last, x, codes, values, on, out):
+def _rows(first, last, x, codes, values, on, out, in_place):
     size, stages = x.shape[1], codes.size
     peaks = np.empty(stages + 1, np.float32)
     one = np.empty(1, np.float32)
     for row in range(first, last):
-        asked = False
+        acting, asked = False, False
         for stage in range(stages):
+            acting |= on[row, stage]
             asked |= on[row, stage] and (codes[stage] == 1 or codes[stage] == 2 or codes[stage] == 4)
+        if in_place and not acting:
+            continue
         peaks[0] = 0.0
         if asked:
             top = np.float32(0.0)
@@ -80,7 +83,8 @@ def _rows(first, last, x, codes, values, on, out):
         for start in range(0, size, _BLOCK):
             stop = min(start + _BLOCK, size)
             y = out[row, start:stop]
-            y[:] = x[row, start:stop]
+            if not in_place:
+                y[:] = x[row, start:stop]
             for stage in range(stages):
                 if on[row, stage]:
                     _stage(codes[stage], y, values[row, stage], peaks[stage])
@@ -89,16 +93,21 @@ def _rows(first, last, x, codes, values, on, out):
 def pointwise(x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> Tensor:
     """See :func:`speechaug.ops.pointwise.pointwise`."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    if x.numel() == 0:
-        return out
-    rows = x.shape[0]
-    run(
-        _rows,
-        rows,
-        array(x).reshape(rows, -1),
-        np.asarray(codes, np.int64),
-        array(values.float()),
-        array(on),
-        out.numpy().reshape(rows, -1),
-    )
+    _run(x, codes, values, on, out, in_place=False)
     return out
+
+
+def pointwise_(x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> None:
+    """See :func:`speechaug.ops.pointwise.pointwise_`."""
+    if x.is_contiguous():
+        _run(x, codes, values, on, x, in_place=True)
+    else:
+        x.copy_(pointwise(x, codes, values, on))
+
+
+def _run(x: Tensor, codes: list[int], values: Tensor, on: Tensor, out: Tensor, in_place: bool) -> None:
+    if x.numel() == 0:
+        return
+    shape = (x.shape[0], -1)
+    arguments = np.asarray(codes, np.int64), array(values.float()), array(on)
+    run(_rows, x.shape[0], array(x).reshape(shape), *arguments, out.numpy().reshape(shape), in_place)

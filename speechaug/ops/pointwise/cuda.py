@@ -55,10 +55,10 @@ def _stage(v, peak, value, CODE: tl.constexpr):
 
 
 @triton.jit
-def _apply(x, peaks, values, on, out, size, CODES: tl.constexpr, STAGES: tl.constexpr, BLOCK: tl.constexpr):
+def _apply(x, peaks, values, on, out, size, touched, CODES: tl.constexpr, STAGES: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     place = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < size
+    inside = (place < size) & (tl.load(touched + row) != 0)
     v = tl.load(x + row * size + place, mask=inside, other=0.0)
     peak = tl.load(peaks + row)
     for stage in tl.static_range(STAGES):
@@ -72,17 +72,29 @@ def _apply(x, peaks, values, on, out, size, CODES: tl.constexpr, STAGES: tl.cons
 
 def pointwise(x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> Tensor:
     """See :func:`speechaug.ops.pointwise.pointwise`."""
-    x, values = x.contiguous(), values.float().contiguous()
+    x = x.contiguous()
     out = torch.empty_like(x)
+    _run(x, codes, values, on, out, on.new_ones(x.shape[0]))
+    return out
+
+
+def pointwise_(x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> None:
+    """See :func:`speechaug.ops.pointwise.pointwise_`."""
+    if x.is_contiguous():
+        _run(x, codes, values, on, x, on.any(dim=1))
+    else:
+        x.copy_(pointwise(x, codes, values, on))
+
+
+def _run(x: Tensor, codes: list[int], values: Tensor, on: Tensor, out: Tensor, touched: Tensor) -> None:
     if x.numel() == 0:
-        return out
+        return
     rows, size = x.shape[0], x.numel() // x.shape[0]
     grid = (rows, triton.cdiv(size, _BLOCK))
     packed = sum(code << (3 * stage) for stage, code in enumerate(codes))
+    gates, acting, amounts = on.to(torch.uint8).contiguous(), touched.to(torch.uint8), values.float().contiguous()
     with on_device(x):
         peaks = torch.zeros(rows, dtype=x.dtype, device=x.device)
         if any(code in _PEAKED for code in codes):
             _peaks[grid](x, peaks, size, BLOCK=_BLOCK)
-        gates = on.to(torch.uint8).contiguous()
-        _apply[grid](x, peaks, values, gates, out, size, CODES=packed, STAGES=len(codes), BLOCK=_BLOCK)
-    return out
+        _apply[grid](x, peaks, amounts, gates, out, size, acting, CODES=packed, STAGES=len(codes), BLOCK=_BLOCK)

@@ -52,6 +52,11 @@ def pointwise(x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> Tensor
     return y.view(x.shape)
 
 
+def pointwise_(x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> None:
+    """See :func:`speechaug.ops.pointwise.pointwise_`."""
+    x.copy_(pointwise(x, codes, values, on))
+
+
 def _stage(code: int, v: Tensor, value: Tensor, peak: Tensor) -> Tensor:
     if code == Stage.GAIN:
         y = v * value
