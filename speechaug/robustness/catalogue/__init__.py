@@ -1,8 +1,8 @@
 """The catalogue of ``speechaug-C`` version 1: what each corruption does at each of five severities.
 
-Filters are Butterworth of order 8, causal. A lower sample rate is reached through filters, without aliases. Lost packets
-and drop-outs are silent. A device's equaliser has five bands, a chorus two copies at most 10 ms apart. Impulses come by
-chance: their rate is what it is on average.
+Filters are Butterworth of order 8, causal. A lower sample rate is reached through filters, without aliases. Lost
+packets and drop-outs are silent. A device's equaliser has five bands, a chorus two copies at most 10 ms apart. Impulses
+come by chance: their rate is what it is on average.
 """
 
 from __future__ import annotations
