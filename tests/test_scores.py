@@ -130,6 +130,9 @@ def test_there_is_no_mce_without_a_baseline():
 def test_a_baseline_without_errors_does_not_divide_by_zero():
     rates, zero = np.array([[0.1, 0.3]]), np.zeros((1, 2))
     assert corruption_error(rates, zero, [[0, 1]], words=100).tolist() == pytest.approx([0.4 * 100])
+    assert corruption_error(zero, zero, [[0, 1]], words=100).tolist() == [1.0]
+    below = np.array([[0.3, 0.1]])
+    assert relative_corruption_error(below, below, 0, [[1]], words=100).tolist() == [1.0]
     assert relative_corruption_error(rates, zero, 0, [[1]], words=100).tolist() == pytest.approx([0.2 * 100])
     assert relative_corruption_error(rates, rates[:, ::-1], 0, [[1]], words=0).tolist() == pytest.approx([0.2])
 

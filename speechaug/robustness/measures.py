@@ -39,7 +39,7 @@ def degradation(wer: Array, clean: Array) -> Array:
 def corruption_error(wer: Array, baseline: Array, corruptions: Sequence[Sequence[int]], words: float) -> Array:
     """CE: the summed rates of a corruption's severities over those of the baseline; 1.0 for as many errors.
 
-    Of several corruptions it is their mean: of all of them the mCE.
+    Where neither makes an error it is 1.0 too. Of several corruptions it is their mean: of all of them the mCE.
 
     Args:
         wer: ``(rows, conditions)`` rates.
@@ -85,10 +85,10 @@ def relative_corruption_error(
 
 
 def _mean_quotient(rates: Array, before: Array, corruptions: Sequence[Sequence[int]], words: float) -> Array:
+    """Mean of the quotients of sums; equal ones make 1.0, also where both are 0 or less than one error."""
     least = 1 / max(1.0, words)
-    quotients = [
-        rates[:, places].sum(1) / np.maximum(before[:, places].sum(1), least) for places in map(list, corruptions)
-    ]
+    sums = [(rates[:, places].sum(1), before[:, places].sum(1)) for places in map(list, corruptions)]
+    quotients = [np.where(one == other, 1.0, one / np.maximum(other, least)) for one, other in sums]
     mean: Array = np.mean(quotients, axis=0, dtype=np.float64)
     return mean
 
