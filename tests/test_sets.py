@@ -239,10 +239,11 @@ def test_ratios_told_by_the_paths_of_others(where: str, kind: str, snr_db: float
 
 
 def test_sets_of_others_by_a_pattern(tmp_path: Path) -> None:
-    for folder in ("clean", "white/1"):
+    for folder in ("clean", "white/1", "cafe/-5dB", "cafe/5dB"):
         audio.write(tmp_path / folder / "seven_ann.wav", 0.1 * np.ones(800), RATE)
     read = read_noisy_sets(tmp_path, PATTERN)
-    assert read.suite.names == ("clean", "white:1")
+    assert read.suite.names == ("clean", "cafe:2", "cafe:1", "white:1")
+    assert read.suite["cafe:2"].nominal == {"snr_db": -5.0}
     assert read.sets[1].utterances[0].speaker == "ann"
 
 

@@ -444,7 +444,7 @@ def _find(folder: Path, root: Path, pattern: str | None) -> Iterator[tuple[str, 
 
 def _holds_severities(folder: Path) -> bool:
     inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return bool(inside) and all(path.is_dir() and path.name.isdecimal() for path in inside)
+    return bool(inside) and all(path.is_dir() and _is_step(path.name) for path in inside)
 
 
 def _read_set(folder: Path, pattern: str | None) -> list[Utterance]:
@@ -488,14 +488,27 @@ def _foreign_conditions(names: Iterable[str]) -> dict[str, Condition]:
     return dict(sorted(conditions.items(), key=lambda item: item[1].severity > 0))
 
 
+def _is_step(name: str) -> bool:
+    """Say whether a folder is named by a severity or a ratio alone."""
+    ratio = _ratio(name)
+    return name.isdecimal() or (ratio is not None and not ratio[0])
+
+
+def _ratio(name: str) -> tuple[str, float] | None:
+    """Tell what comes before a ratio at the end of a name, and the ratio in dB; nothing where there is none."""
+    found = _SNR.fullmatch(name)
+    if not found or not (found["named"] or found["unit"]):
+        return None
+    return found["kind"], -float(found["snr"]) if found["minus"] else float(found["snr"])
+
+
 def _told_by(where: str) -> tuple[str, int, dict[str, float]]:
     *before, last = where.split("/")
     if last.casefold() == "clean" or (before and before[-1].casefold() == "clean"):
         return "clean", 0, {}
     if before and last.isdecimal():
         return "_".join(before), int(last), {}
-    found = _SNR.fullmatch("_".join([*before, last]))
-    if found and (found["named"] or found["unit"]):
-        snr_db = -float(found["snr"]) if found["minus"] else float(found["snr"])
-        return found["kind"] or "noise", 1, {"snr_db": snr_db}
+    ratio = _ratio("_".join([*before, last]))
+    if ratio is not None:
+        return ratio[0] or "noise", 1, {"snr_db": ratio[1]}
     return "_".join([*before, last]), 1, {}
