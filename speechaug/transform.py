@@ -93,6 +93,8 @@ class Context:
         width: samples or frames the output must have; more than the input's only where lengths grow.
         extras: by-products recorded so far; None when nobody asked for any.
         rows: where the given rows stand in the batch; None when all of them are given.
+        into: the same, where ``x`` is the whole batch all the same, to be written into there; else None. Only for a
+            transform that ``writes_rows``.
         on: which rows are on, where all of them are given all the same (fixed shapes); else None.
         batch: number of rows of the whole batch.
         place: the transform's place in the policy.
@@ -103,6 +105,7 @@ class Context:
     batch: int = 0
     place: str = ""
     rows: Tensor | None = None
+    into: Tensor | None = None
     on: Tensor | None = None
     extras: dict[str, Tensor] | None = None
 
@@ -155,6 +158,7 @@ class Transform(ABC):
         mixes_rows: whether examples of a batch are mixed with each other.
         on_host: whether the effect is computed on the host, by a codec for instance: what is on a GPU is copied there
             and back, and it can be neither compiled nor part of a CUDA graph.
+        writes_rows: whether ``apply`` can write into some rows of a batch, see :class:`Context`; it keeps lengths.
         time_accuracy_ms: how far a moment may land from where ``warp_times`` says, in ms.
         by_products: names of what ``run`` reports beside the output.
         fusion: what it can be run together with: neighbours in a policy of the same kind. ``"pointwise"`` has
@@ -166,6 +170,7 @@ class Transform(ABC):
     differentiable: ClassVar[bool] = True
     mixes_rows: ClassVar[bool] = False
     on_host: ClassVar[bool] = False
+    writes_rows: ClassVar[bool] = False
     time_accuracy_ms: ClassVar[float] = 0.1
     by_products: ClassVar[tuple[str, ...]] = ()
     fusion: ClassVar[Fusion | None] = None
@@ -477,13 +482,18 @@ class Transform(ABC):
             call.bound = call.bound.copy()
             call.bound[on] = self.out_lengths(call.bound[on], **host)
         context.width, widest = int(call.bound[on].max()), int(call.bound.max())
-        if draws.count == len(draws):
+        everywhere = draws.count == len(draws)
+        in_place = self.writes_rows and x.device.type == "cpu" and x.is_contiguous() and not x.requires_grad
+        if everywhere and not (in_place and call.owned):
             y, y_lengths = self.apply(x, lengths, context, **{name: mirror[name] for name in draws.values})
             made_here = call.owned or y.untyped_storage() is not x.untyped_storage()
             call.owned = made_here and 0 not in y.stride()  # what was expanded cannot be written into
             return y, y_lengths
         rows = context.rows = draws.gate(x.device)[1][: draws.count]
         params = {name: mirror[name].index_select(0, rows) for name in draws.values}
+        if in_place:
+            whole, call.owned, context.into = x if call.owned else x.clone(), True, rows
+            return self.apply(whole, lengths.index_select(0, rows), context, **params)[0], lengths
         y, y_lengths = self.apply(x.index_select(0, rows), lengths.index_select(0, rows), context, **params)
         wide = fit(x, widest)
         joined = put_back(wide, rows, fit(y, widest), call.owned or wide is not x)

@@ -163,7 +163,8 @@ def test_filters_and_responses_with_shapes_alone_and_compiled(rows_on):
 
 def test_rows_that_are_off_keep_their_bits():
     policy = sa.Compose(
-        [sa.Speed(p=0.3), sa.Gain(p=0.3), sa.LowPass(p=0.3), sa.Clipping(p=0.3)], range_policy="rescale"
+        [sa.Speed(p=0.3), sa.Gain(p=0.3), sa.AddColoredNoise(p=0.3), sa.LowPass(p=0.3), sa.Clipping(p=0.3)],
+        range_policy="rescale",
     )
     (x, lengths), draws = _batch(), _draws(policy)
     y, y_lengths = policy(x, lengths, draws, sample_rate=RATE)
@@ -184,6 +185,17 @@ def test_gradients_pass_through_a_group_and_through_rows_written_in_place():
         gradients.append(leaf.grad)
     torch.testing.assert_close(*gradients)
     assert gradients[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("p", [0.4, 1.0])
+def test_written_in_place_or_not_is_the_same(p):
+    policy = sa.Compose([sa.AddColoredNoise(p=p), sa.Gain(p=p), sa.AddColoredNoise(p=p), sa.TanhDistortion(p=p)])
+    x, lengths = _batch()
+    in_place = policy.run(x, lengths, _draws(policy), sample_rate=RATE)
+    pure = policy.run(x.clone().requires_grad_(), lengths, _draws(policy), sample_rate=RATE)
+    assert torch.equal(in_place.x, pure.x)
+    for name, values in pure.extras.items():
+        torch.testing.assert_close(in_place.extras[name], values, rtol=0.0, atol=0.0, equal_nan=True)
 
 
 def test_repr_joins_what_runs_together():

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from speechaug.functional.level import cut
-from speechaug.ops.noise import add_generated, add_recorded, cpu, reference
+from speechaug.ops.noise import add_generated, add_generated_, add_recorded, add_recorded_, cpu, reference
 from speechaug.rng import philox4x32
 from tests import kernels
 
@@ -228,6 +228,24 @@ def test_silent_noise_changes_nothing() -> None:
     y, achieved = add_recorded(*args)
     assert torch.equal(y[3], args[0][3])
     assert achieved[3] > 100.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("channels", [0, 2])
+@pytest.mark.parametrize(("op", "in_place"), [(add_generated, add_generated_), (add_recorded, add_recorded_)])
+def test_some_rows_in_place_bit_for_bit(op: Any, in_place: Any, channels: int, dtype: torch.dtype) -> None:
+    if op is add_generated:
+        x, *args = generated([900, 700, 0], 900, [0.0, -1.0, 2.0], channels, dtype)
+    else:
+        x, *args = recorded([2_500, 700, 0], 2_500, channels, dtype)
+    expected, ratios = op(x, *args)
+    rows, whole = torch.tensor([1, 3, 4]), torch.full((6, *x.shape[1:]), torch.nan, dtype=dtype)
+    whole[rows] = x
+    achieved = in_place(whole, rows, *args)
+    assert torch.equal(whole[rows], expected)
+    assert torch.equal(achieved, ratios)
+    assert whole[[0, 2, 5]].isnan().all()
+    torch.library.opcheck(in_place, (whole, rows, *args))
 
 
 @pytest.mark.parametrize("op", [add_generated, add_recorded])

@@ -92,6 +92,7 @@ def add_colored_noise(
     *,
     reference: Reference = "rms",
     sample_rate: int,
+    rows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add :func:`colored_noise` as :func:`mix_at_snr` does, without the noise ever being in memory.
 
@@ -103,6 +104,8 @@ def add_colored_noise(
         snr_db: ``(B,)`` in dB.
         reference: how loud the speech is, see :func:`mix_at_snr`.
         sample_rate: in Hz.
+        rows: int64 ``(N,)``, where given: ``x`` is contiguous, these rows of it are written into, and the other
+            arguments are theirs alone.
 
     Returns:
         The mixture, and the ratio reached, float64 ``(B,)`` in dB.
@@ -118,8 +121,11 @@ def add_colored_noise(
         >>> round((y - x).square().mean().item(), 5), achieved.item()
         (0.01, 20.0)
     """
-    above_db = _above_rms(x, lengths, snr_db, reference, sample_rate, "add_colored_noise")
-    mixed: tuple[Tensor, Tensor] = ops.add_generated(x, lengths, key, exponent, snr_db, above_db, sample_rate)
+    above_db = _above_rms(x, lengths, snr_db, reference, sample_rate, "add_colored_noise", rows)
+    noise = lengths, key, exponent, snr_db, above_db, sample_rate
+    mixed: tuple[Tensor, Tensor] = (
+        ops.add_generated(x, *noise) if rows is None else (x, ops.add_generated_(x, rows, *noise))
+    )
     return mixed
 
 
@@ -133,6 +139,7 @@ def add_recorded_noise(
     *,
     reference: Reference = "rms",
     sample_rate: int,
+    rows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add a stretch of a recording as :func:`mix_at_snr` does, read as the bank keeps it.
 
@@ -145,6 +152,8 @@ def add_recorded_noise(
         snr_db: ``(B,)`` in dB.
         reference: how loud the speech is, see :func:`mix_at_snr`.
         sample_rate: in Hz.
+        rows: int64 ``(N,)``, where given: ``x`` is contiguous, these rows of it are written into, and the other
+            arguments are theirs alone.
 
     Returns:
         The mixture, and the ratio reached, float64 ``(B,)`` in dB.
@@ -152,8 +161,11 @@ def add_recorded_noise(
     Raises:
         ValueError: if ``reference`` is neither.
     """
-    above_db = _above_rms(x, lengths, snr_db, reference, sample_rate, "add_recorded_noise")
-    mixed: tuple[Tensor, Tensor] = ops.add_recorded(x, lengths, *loops, clip, offset, snr_db, above_db)
+    above_db = _above_rms(x, lengths, snr_db, reference, sample_rate, "add_recorded_noise", rows)
+    noise = lengths, *loops, clip, offset, snr_db, above_db
+    mixed: tuple[Tensor, Tensor] = (
+        ops.add_recorded(x, *noise) if rows is None else (x, ops.add_recorded_(x, rows, *noise))
+    )
     return mixed
 
 
@@ -196,11 +208,18 @@ def mix_at_snr(
 
 
 def _above_rms(
-    x: Tensor, lengths: Tensor, snr_db: Tensor, reference: Reference, sample_rate: int, owner: str
+    x: Tensor,
+    lengths: Tensor,
+    snr_db: Tensor,
+    reference: Reference,
+    sample_rate: int,
+    owner: str,
+    rows: Tensor | None = None,
 ) -> Tensor:
-    """How far the level of the speech lies above its RMS level."""
+    """How far the level of the speech, of ``rows`` of it alone where given, lies above its RMS level."""
     if reference not in ("rms", "active"):
         raise ValueError(f"{owner}: reference must be 'rms' or 'active', got {reference!r}")
     if reference == "rms":
         return torch.zeros_like(snr_db, dtype=torch.float64)
-    return active_level_db(x, lengths, sample_rate) - rms_db(x, lengths)
+    speech = x if rows is None else x.index_select(0, rows)
+    return active_level_db(speech, lengths, sample_rate) - rms_db(speech, lengths)

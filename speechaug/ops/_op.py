@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -33,7 +33,13 @@ def available(device: str) -> bool:
     return True
 
 
-def use_kernels(op: Any, reference: Callable[..., Any], package: str, dtype: torch.dtype = torch.float32) -> None:
+def use_kernels(
+    op: Any,
+    reference: Callable[..., Any],
+    package: str,
+    dtype: torch.dtype = torch.float32,
+    devices: Collection[str] = tuple(NEEDS),
+) -> None:
     """Let ``op`` use the functions of its own name in ``package.cpu`` and ``package.cuda``.
 
     They are called where the first argument is ``dtype``; everything else, float64 above all, is the reference's.
@@ -43,9 +49,10 @@ def use_kernels(op: Any, reference: Callable[..., Any], package: str, dtype: tor
         reference: the plain-torch function that is its body.
         package: where the modules ``cpu`` and ``cuda`` are, ``__package__`` of the caller.
         dtype: of the first argument, where kernels take another.
+        devices: that have kernels of it.
     """
     name = op._name
-    for device in NEEDS:
+    for device in devices:
         op.register_kernel(device)(_kernel(name, reference, package, device, dtype))
 
 

@@ -59,6 +59,7 @@ class AddNoise(Transform):
     """
 
     by_products = ("snr_db",)
+    writes_rows = True
 
     bank: Bank
     snr_db: Range = _snr_span((0.0, 20.0))
@@ -79,7 +80,7 @@ class AddNoise(Transform):
         """Mix the noise in as the bank keeps it."""
         loops, rate = self.bank.loops(x.device), context.sample_rate
         y, achieved = add_recorded_noise(
-            x, lengths, loops, clip, offset, snr_db, reference=self.reference, sample_rate=rate
+            x, lengths, loops, clip, offset, snr_db, reference=self.reference, sample_rate=rate, rows=context.into
         )
         context.record("snr_db", achieved)
         return y, lengths
@@ -125,6 +126,7 @@ class AddColoredNoise(Transform):
     """
 
     by_products = ("snr_db",)
+    writes_rows = True
 
     snr_db: Range = _snr_span((5.0, 30.0))
     exponent: Range = (-2.0, 2.0)
@@ -147,7 +149,9 @@ class AddColoredNoise(Transform):
         self, x: Tensor, lengths: Tensor, context: Context, *, key: Tensor, exponent: Tensor, snr_db: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Make the noise and mix."""
-        rate = context.sample_rate
-        y, achieved = add_colored_noise(x, lengths, key, exponent, snr_db, reference=self.reference, sample_rate=rate)
+        loud, rate = self.reference, context.sample_rate
+        y, achieved = add_colored_noise(
+            x, lengths, key, exponent, snr_db, reference=loud, sample_rate=rate, rows=context.into
+        )
         context.record("snr_db", achieved)
         return y, lengths

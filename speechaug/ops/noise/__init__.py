@@ -71,10 +71,86 @@ def add_recorded(
     return reference.add_recorded(x, lengths, pcm, start, period, scale, clip, offset, snr_db, above_db)
 
 
+@torch.library.custom_op("speechaug::add_generated_", mutates_args={"x"})
+def add_generated_(
+    x: Tensor,
+    rows: Tensor,
+    lengths: Tensor,
+    key: Tensor,
+    exponent: Tensor,
+    snr_db: Tensor,
+    above_db: Tensor,
+    sample_rate: int,
+) -> Tensor:
+    """Do the same to some rows of ``x``, contiguous, in place and without a gradient.
+
+    Args:
+        x: as there, the whole batch.
+        rows: int64 ``(N,)``, which of them.
+        lengths: ``(N,)``, as are the others.
+        key: as there.
+        exponent: as there.
+        snr_db: as there.
+        above_db: as there.
+        sample_rate: in Hz.
+
+    Returns:
+        The ratio reached in dB, float64 ``(N,)``.
+    """
+    noise = lengths, key, exponent, snr_db, above_db, sample_rate
+    mixed: tuple[Tensor, Tensor] = add_generated(x.index_select(0, rows), *noise)
+    x.index_copy_(0, rows, mixed[0])
+    return mixed[1]
+
+
+@torch.library.custom_op("speechaug::add_recorded_", mutates_args={"x"})
+def add_recorded_(
+    x: Tensor,
+    rows: Tensor,
+    lengths: Tensor,
+    pcm: Tensor,
+    start: Tensor,
+    period: Tensor,
+    scale: Tensor,
+    clip: Tensor,
+    offset: Tensor,
+    snr_db: Tensor,
+    above_db: Tensor,
+) -> Tensor:
+    """Do the same to some rows of ``x``, contiguous, in place and without a gradient.
+
+    Args:
+        x: as there, the whole batch.
+        rows: int64 ``(N,)``, which of them.
+        lengths: ``(N,)``, as are those without another shape.
+        pcm: as there.
+        start: as there, for each recording.
+        period: as there, for each recording.
+        scale: as there, for each recording.
+        clip: as there.
+        offset: as there.
+        snr_db: as there.
+        above_db: as there.
+
+    Returns:
+        The ratio reached in dB, float64 ``(N,)``.
+    """
+    noise = lengths, pcm, start, period, scale, clip, offset, snr_db, above_db
+    mixed: tuple[Tensor, Tensor] = add_recorded(x.index_select(0, rows), *noise)
+    x.index_copy_(0, rows, mixed[0])
+    return mixed[1]
+
+
 @add_generated.register_fake
 @add_recorded.register_fake
 def _fake(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), x.new_empty(x.shape[:1], dtype=torch.float64)
+
+
+@add_generated_.register_fake
+@add_recorded_.register_fake
+def _fake_ratio(x: Tensor, rows: Tensor, *_: Any) -> Tensor:
+    return x.new_empty(rows.shape, dtype=torch.float64)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -103,3 +179,6 @@ def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
 for _op, _reference in ((add_generated, reference.add_generated), (add_recorded, reference.add_recorded)):
     _op.register_autograd(_backward, setup_context=_keep)
     use_kernels(_op, _reference, __package__)
+
+for _op in (add_generated_, add_recorded_):
+    use_kernels(_op, _op._init_fn, __package__, devices=("cpu",))

@@ -317,10 +317,22 @@ def _own_energy(x: Any, n: int) -> float:
 
 
 @jit
+def _mix(speech: Any, loud: float, noise: Any, out: Any, in_place: bool) -> None:
+    if in_place:  # in a loop of its own, for the compiler to see what is what
+        for t in range(speech.shape[0]):
+            speech[t] += loud * _F32(noise[t])
+    else:
+        for t in range(speech.shape[0]):
+            out[t] = speech[t] + loud * _F32(noise[t])
+
+
+@jit
 def _generated(
     first: int,
     last: int,
     x: Any,
+    rows: Any,
+    in_place: bool,
     lengths: Any,
     key: Any,
     exponent: Any,
@@ -332,29 +344,27 @@ def _generated(
     y: Any,
     achieved: Any,
 ) -> None:
-    fresh = np.empty(4 * LANES, np.float32)
-    for row in range(first, last):
-        n = lengths[row]
-        # The noise waits, in the cache, in the first channel of the output.
-        noise, keys = y[row, 0, :n], round_keys(key[row])
-        if exponent[row] == 0.0:
+    fresh, waiting = np.empty(4 * LANES, np.float32), np.empty(x.shape[2], np.float32)
+    for job in range(first, last):
+        row, n, keys = rows[job], lengths[job], round_keys(key[job])
+        # The noise waits in the cache; in the first channel of the output, where that is not the speech.
+        noise = waiting[:n] if in_place else y[row, 0, :n]
+        if exponent[job] == 0.0:
             energy = _white(keys, x[row], fresh, noise)
         else:
-            weights = _weights(exponent[row], corner, ratio, poles)
+            weights = _weights(exponent[job], corner, ratio, poles)
             energy = _colored(keys, x[row], poles, weights, start, fresh, noise)
         own = _own_energy(x[row], n) / x.shape[1]
-        snr_db, above_db = levels[0, row], levels[1, row]
-        gain, achieved[row] = _gain(own, energy, max(n, 1), 1.0, snr_db, above_db)
+        snr_db, above_db = levels[0, job], levels[1, job]
+        gain, achieved[job] = _gain(own, energy, max(n, 1), 1.0, snr_db, above_db)
         loud = _F32(gain)
-        for channel in range(1, x.shape[1]):
-            speech, out = x[row, channel], y[row, channel]
+        for channel in range(0 if in_place else 1, x.shape[1]):
+            _mix(x[row, channel, :n], loud, noise, y[row, channel, :n], in_place)
+        if not in_place:
+            speech = x[row, 0]
             for t in range(n):
-                out[t] = speech[t] + loud * noise[t]
-            out[n:] = 0
-        speech = x[row, 0]
-        for t in range(n):  # in a loop of its own, for the compiler to see what is what
-            noise[t] = speech[t] + loud * noise[t]
-        y[row, 0, n:] = 0
+                noise[t] = speech[t] + loud * noise[t]
+        y[row, :, n:] = 0
 
 
 @jit
@@ -362,6 +372,8 @@ def _recorded(
     first: int,
     last: int,
     x: Any,
+    rows: Any,
+    in_place: bool,
     lengths: Any,
     pcm: Any,
     start: Any,
@@ -373,43 +385,68 @@ def _recorded(
     y: Any,
     achieved: Any,
 ) -> None:
-    for row in range(first, last):
-        n, which = lengths[row], clip[row]
+    for job in range(first, last):
+        row, n, which = rows[job], lengths[job], clip[job]
         loop = pcm[start[which] : start[which] + period[which]]
-        begin = np.int64(offset[row] * period[which])
+        begin = np.int64(offset[job] * period[which])
         energy, done, place = 0.0, 0, begin
         while done < n:
             size = min(n - done, loop.shape[0] - place)
             energy += _energy(loop[place : place + size])
             done, place = done + size, 0
         own = _own_energy(x[row], n) / x.shape[1]
-        snr_db, above_db = levels[0, row], levels[1, row]
-        gain, achieved[row] = _gain(own, energy, max(n, 1), np.float64(scale[which]), snr_db, above_db)
-        loud = _F32(gain)
+        snr_db, above_db = levels[0, job], levels[1, job]
+        gain, achieved[job] = _gain(own, energy, max(n, 1), np.float64(scale[which]), snr_db, above_db)
         for channel in range(x.shape[1]):
             done, place = 0, begin
             while done < n:
                 size = min(n - done, loop.shape[0] - place)
                 speech, out = x[row, channel, done : done + size], y[row, channel, done : done + size]
-                noise = loop[place : place + size]
-                for t in range(size):
-                    out[t] = speech[t] + loud * _F32(noise[t])
+                _mix(speech, _F32(gain), loop[place : place + size], out, in_place)
                 done, place = done + size, 0
             y[row, channel, n:] = 0
 
 
-def add_generated(
-    x: Tensor, lengths: Tensor, key: Tensor, exponent: Tensor, snr_db: Tensor, above_db: Tensor, sample_rate: int
-) -> tuple[Tensor, Tensor]:
+def add_generated(x: Tensor, lengths: Tensor, *noise: Any) -> tuple[Tensor, Tensor]:
     """Make the noise of a row and mix it in; see the reference."""
-    speech, levels, y, achieved = _prepared(x, snr_db, above_db)
-    keys, colors, filters = array(key), array(exponent.double()), _filters(sample_rate)
-    run(_generated, x.shape[0], speech, array(lengths), keys, colors, levels, *filters, y, achieved)
-    return torch.from_numpy(y).view(x.shape), torch.from_numpy(achieved)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    return y, _add_generated(x, torch.arange(x.shape[0]), lengths, *noise, y)
 
 
-def add_recorded(
+def add_generated_(x: Tensor, rows: Tensor, lengths: Tensor, *noise: Any) -> Tensor:
+    """Do so in place; see the op."""
+    return _add_generated(x, rows, lengths, *noise, x)
+
+
+def _add_generated(
     x: Tensor,
+    rows: Tensor,
+    lengths: Tensor,
+    key: Tensor,
+    exponent: Tensor,
+    snr_db: Tensor,
+    above_db: Tensor,
+    sample_rate: int,
+    y: Tensor,
+) -> Tensor:
+    colors = array(key), array(exponent.double()), _levels(snr_db, above_db), *_filters(sample_rate)
+    return _run(_generated, x, rows, lengths, colors, y)
+
+
+def add_recorded(x: Tensor, lengths: Tensor, *noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Mix a stretch of each row's clip in; see the reference."""
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    return y, _add_recorded(x, torch.arange(x.shape[0]), lengths, *noise, y)
+
+
+def add_recorded_(x: Tensor, rows: Tensor, lengths: Tensor, *noise: Tensor) -> Tensor:
+    """Do so in place; see the op."""
+    return _add_recorded(x, rows, lengths, *noise, x)
+
+
+def _add_recorded(
+    x: Tensor,
+    rows: Tensor,
     lengths: Tensor,
     pcm: Tensor,
     start: Tensor,
@@ -419,12 +456,18 @@ def add_recorded(
     offset: Tensor,
     snr_db: Tensor,
     above_db: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Mix a stretch of each row's clip in; see the reference."""
-    speech, levels, y, achieved = _prepared(x, snr_db, above_db)
-    bank = [array(part) for part in (pcm, start, period, scale, clip, offset.double())]
-    run(_recorded, x.shape[0], speech, array(lengths), *bank, levels, y, achieved)
-    return torch.from_numpy(y).view(x.shape), torch.from_numpy(achieved)
+    y: Tensor,
+) -> Tensor:
+    bank = (array(part) for part in (pcm, start, period, scale, clip, offset.double()))
+    return _run(_recorded, x, rows, lengths, (*bank, _levels(snr_db, above_db)), y)
+
+
+def _run(kernel: Any, x: Tensor, rows: Tensor, lengths: Tensor, noise: tuple[Any, ...], y: Tensor) -> Tensor:
+    """Fill ``rows`` of ``y``, which may be ``x`` itself; return the ratios reached."""
+    speech, out = (part if part.ndim == 3 else part.unsqueeze(1) for part in (x, y))
+    achieved = np.empty(rows.shape[0])
+    run(kernel, len(achieved), array(speech), array(rows), x is y, array(lengths), *noise, out.numpy(), achieved)
+    return torch.from_numpy(achieved)
 
 
 @functools.cache
@@ -433,7 +476,5 @@ def _filters(sample_rate: int) -> tuple[Any, ...]:
     return *ladder(sample_rate), array(poles), array(start)
 
 
-def _prepared(x: Tensor, snr_db: Tensor, above_db: Tensor) -> Any:
-    speech = array(x if x.ndim == 3 else x.unsqueeze(1))
-    levels = array(torch.stack([snr_db.double(), above_db.double()]))
-    return speech, levels, array(torch.empty(speech.shape)), np.empty(x.shape[0])
+def _levels(snr_db: Tensor, above_db: Tensor) -> Any:
+    return array(torch.stack([snr_db.double(), above_db.double()]))
