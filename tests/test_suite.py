@@ -232,9 +232,10 @@ def test_marks_name_what_a_training_did() -> None:
     marks = trained_marks(suite, [training_policy(), None])
     trained = {c.corruption for c in suite.conditions if marks[c.name]}
     single = {"white", "pink", "brown", "competing_talker", "environment", "music", "room", "measured_room"}
-    assert trained & set(SINGLE) == single | {"far_field", "speed_up", "speed_down"}
+    channels = {"low_pass", "high_pass", "telephone", "mu_law", "device_eq"}
+    assert trained & set(SINGLE) == single | channels | {"far_field", "speed_up", "speed_down"}
     assert {"street_call", "child_across_the_room"} <= trained
-    assert "workshop_radio" not in trained
+    assert "whisper_at_night" not in trained
     assert not marks["clean"]
     assert not any(trained_marks(suite, [None]).values())
 

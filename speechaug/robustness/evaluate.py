@@ -218,7 +218,21 @@ def _meta(plan: _Plan, trained: Mapping[str, bool]) -> dict[str, Any]:
         "data": _data_hash(plan.parts[0].spoken),
         "seed": plan.seed,
         "draws": plan.draws,
-        "versions": {"speechaug": speechaug.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what computes: codecs and files are libsndfile's, other rates soxr's."""
+    import soundfile
+    import soxr
+
+    return {
+        "speechaug": speechaug.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "libsndfile": soundfile.__libsndfile_version__,
+        "soxr": soxr.__version__,
     }
 
 
