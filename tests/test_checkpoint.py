@@ -65,7 +65,7 @@ def test_it_loads_where_noise_and_recordings_are_absent(folder: Path) -> None:
     for name, weights in recognizer.state_dict().items():
         assert torch.equal(weights, loaded.state_dict()[name])
     data = sa.SpeechDataModule.load_from_checkpoint(path, map_location="cpu")
-    assert [Path(bank.folder).name for bank in banks_of([data.policy])] == ["rooms", "noise", "noise"]
+    assert [Path(bank.folder).name for bank in banks_of([data.policy])] == ["rooms", "noise"]
     with pytest.raises((ValueError, FileNotFoundError), match="noise"):
         data.setup("fit")
 
