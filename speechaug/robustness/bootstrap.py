@@ -190,7 +190,7 @@ class Plan:
         weights = self.seeds[len(values)]
         return sum((weights[:, i, None] * (self.blocks @ each.T) for i, each in enumerate(values)), np.zeros(()))
 
-    def estimate(self, values: Array, *, least: float = -math.inf) -> Estimate:
+    def estimate(self, values: Array, *, least: float = -math.inf, most: float = math.inf) -> Estimate:
         """Take the value and its interval from a statistic of each row.
 
         The percentiles of the resamples are stretched about the value by ``sqrt(n / (n - 1))`` and by Student's t over
@@ -200,6 +200,7 @@ class Plan:
         Args:
             values: ``(rows,)`` the statistic.
             least: what the quantity cannot be below, such as 0 for a rate.
+            most: what it cannot be above, such as 1 for a share.
 
         Source: Hesterberg (2015), What Teachers Should Know About the Bootstrap, section 5, for the correction;
         Satterthwaite (1946) for the degrees of freedom.
@@ -210,7 +211,7 @@ class Plan:
             return Estimate(value)
         below, above, freedom = spread
         reach = student_quantile((1 + LEVEL) / 2, freedom)
-        return Estimate(value, Interval(max(least, value - reach * below), value + reach * above))
+        return Estimate(value, Interval(max(least, value - reach * below), min(most, value + reach * above)))
 
     def rate(self, errors: Array, units: Array) -> tuple[Array, list[Estimate]]:
         """Divide sums of errors by sums of units in every row, and estimate the quotient of each condition.

@@ -249,7 +249,7 @@ class _Comparer:
         p = self.plan.p_value(difference)
         return Change(
             difference=self.plan.estimate(difference),
-            reduction=self.plan.estimate(reduction),
+            reduction=self.plan.estimate(reduction, most=1.0),
             probability=self.plan.probability_below(difference),
             p=p,
             p_holm=p,
