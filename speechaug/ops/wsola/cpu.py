@@ -160,7 +160,7 @@ def _best(dots, energies, first, lags, step, centre, reach):
     return best_start
 
 
-@jit
+@jit(fastmath=False)
 def _lay(x, length, out, step, starts, y):
     """Copy where a frame goes on from the one before, else cross over to it."""
     valid = min(out, y.shape[1], starts.size * step)
