@@ -56,7 +56,7 @@ class Example:
         """Both spectrograms as an image ``(height, width, 3)``."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        from speechaug.robustness.pictures import before_after, masks_before_after
+        from speechaug.page.pictures import before_after, masks_before_after
 
         if self.sample_rate is None:
             figure = masks_before_after(self.before, self.after, title=self.name, done=self.done)

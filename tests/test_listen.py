@@ -17,7 +17,7 @@ import speechaug as sa
 from speechaug import audio
 from speechaug.augmenter import augmenters
 from speechaug.callbacks import Augment, Listen, SpectrogramAugment
-from speechaug.robustness.pictures import before_after, masks_before_after
+from speechaug.page.pictures import before_after, masks_before_after
 
 NOISE = sa.Bank.from_arrays([np.random.default_rng(5).standard_normal(9_000)], sample_rate=RATE, names=["fan.wav"])
 POLICY = sa.Compose([sa.Speed(factor=(0.8, 1.25)), sa.AddNoise(bank=NOISE, snr_db=(0.0, 20.0), p=0.7)])

@@ -21,6 +21,9 @@ from rich.console import Console
 from simulated import evaluation
 
 import speechaug as sa
+from speechaug.page.pictures import audio_uri, spectrogram_uris
+from speechaug.page.policy_words import describe
+from speechaug.page.words import number, percent, signed, words_of
 from speechaug.robustness import (
     Estimate,
     Evaluation,
@@ -35,8 +38,6 @@ from speechaug.robustness import (
 from speechaug.robustness.curves import Curve, curve_plot
 from speechaug.robustness.differences import align, worst_records
 from speechaug.robustness.evaluate import evaluate
-from speechaug.robustness.pictures import audio_uri, spectrogram_uris
-from speechaug.robustness.policy_words import describe
 from speechaug.robustness.scores import Spread
 
 PLAIN = {"clean": 0.1, "noise_10db": 0.3, "noise_-5db": 0.6, "room": 0.5}
@@ -176,7 +177,7 @@ def test_heat_map_holds_every_condition(text: str, suite: list[Evaluation]):
 def test_every_picture_and_sound_is_named(text: str, suite: list[Evaluation]):
     page = Page(text)
     chosen = worst_records(suite[1], 6)
-    titles = [f"{words.words_of(each['corruption'])}, severity {each['severity']}" for each in chosen]
+    titles = [f"{words_of(each['corruption'])}, severity {each['severity']}" for each in chosen]
     assert len(chosen) == 6
     assert [image["alt"] for image in page.all("img")] == [
         f"Spectrogram {side}: {title}" for title in titles for side in ("before", "after")
@@ -240,7 +241,7 @@ def test_training_seeds_are_one_arm(tmp_path: Path):
     text = write(tmp_path, evaluation("none", names=("white",)), *seeds)
     white = compare({"none": evaluation("none", names=("white",)), "mine": seeds}).conditions["white:4"]
     assert len(white.scores["mine"].seeds) == 3
-    assert "training seeds: " + ", ".join(words.percent(rate) for rate in white.scores["mine"].seeds) in text
+    assert "training seeds: " + ", ".join(percent(rate) for rate in white.scores["mine"].seeds) in text
     assert "and 3 training seeds" in text
 
 
@@ -368,8 +369,8 @@ def test_quantities_have_their_units(name: str, value: float | Spread, said: str
 
 
 def test_numbers_have_a_minus_and_no_negative_zero():
-    assert [words.number(value) for value in (-1.25, -0.01, 0.0)] == ["−1.2", "0.0", "0.0"]
-    assert [words.signed(value) for value in (1.0, -1.0, 0.01)] == ["+1.0", "−1.0", "0.0"]
+    assert [number(value) for value in (-1.25, -0.01, 0.0)] == ["−1.2", "0.0", "0.0"]
+    assert [signed(value) for value in (1.0, -1.0, 0.01)] == ["+1.0", "−1.0", "0.0"]
     assert [words.probability(value) for value in (1.0, 0.5, 0.0)] == ["> 99.9\xa0%", "50.0\xa0%", "< 0.1\xa0%"]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from speechaug.page.words import number, percent
 from speechaug.robustness.bootstrap import Estimate
-from speechaug.robustness.words import number, percent, span
+from speechaug.robustness.words import span
 
 WIDTH, HEIGHT = 300, 176
 LEFT, RIGHT, TOP, BOTTOM = 34, 290, 10, 150

@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechaug.page import make_environment
+from speechaug.page.policy_words import as_yaml, describe
+from speechaug.page.words import signed
 from speechaug.robustness import colours
 from speechaug.robustness.evaluation import META_FILE, RECORDS_FILE, Evaluation, read_lines
-from speechaug.robustness.policy_words import describe
 from speechaug.robustness.tables import write_table
 from speechaug.robustness.terminal import print_results
 from speechaug.robustness.view import Results, Sounds, gather, page_of
-from speechaug.robustness.words import NO_SPEAKERS, clean_row, headline, marks, number, p_value, signed, span
+from speechaug.robustness.words import NO_SPEAKERS, clean_row, headline, marks, p_value, span
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 EXAMPLES = 6
 
@@ -78,9 +79,8 @@ def write_page(
         used_marks=_used_marks(results),
         recompute=_recompute(),
         clean=clean_row(results.comparison),
-        policies=[{"lines": list(describe(policy)), "yaml": _yaml(policy)} for policy in policies],
-        style=environment.get_template("style.css").render() + "\n" + colours.style(),
-        script=environment.get_template("script.js").render(),
+        policies=[{"lines": list(describe(policy)), "yaml": as_yaml(policy)} for policy in policies],
+        colours=colours.style(),
         **shown,
     )
     target = Path(path)
@@ -90,19 +90,9 @@ def write_page(
 
 
 def _environment() -> Environment:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("speechaug.robustness", "page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment("speechaug.robustness")
     environment.filters.update(
         span=lambda interval, digits=1, joint=" to ", scale=100: span(interval, digits, joint, scale),
-        breakable=_breakable,
-        number=number,
         signed=signed,
         p_value=p_value,
         grouped=lambda count: f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
@@ -134,20 +124,6 @@ def _recompute() -> str:
         f"was tested ({META_FILE}); speechaug.robustness.Evaluation.load(folder).scores() gives the scores, compare() "
         "the differences, speechaug report this page. The resamples of the intervals are fixed: they come out the same."
     )
-
-
-def _breakable(name: str) -> Markup:
-    """Let a long name break after its underscores."""
-    from markupsafe import Markup, escape
-
-    return Markup(str(escape(name)).replace("_", "_<wbr>"))
-
-
-def _yaml(policy: Mapping[str, Any]) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(dict(policy), sort_keys=False, allow_unicode=True)
-    return text
 
 
 

@@ -7,6 +7,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from speechaug.data.manifest import shorten
+from speechaug.page.words import number, words_of
 from speechaug.robustness.bootstrap import Estimate
 from speechaug.robustness.compare import Change, Comparison, Row
 from speechaug.robustness.evaluation import Evaluation
@@ -18,12 +19,10 @@ from speechaug.robustness.words import (
     clean_row,
     headline,
     marks,
-    number,
     p_value,
     probability,
     row_label,
     span,
-    words_of,
 )
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from speechaug.data.manifest import shorten
+from speechaug.page.pictures import audio_uri, seconds, spectrogram_uris
+from speechaug.page.words import percent, signed, words_of
 from speechaug.robustness import colours
 from speechaug.robustness.bootstrap import Estimate
 from speechaug.robustness.compare import ArmScore, Change, Comparison, Row, compare
@@ -17,7 +19,6 @@ from speechaug.robustness.curves import Curve, curve_plot, legend_mark
 from speechaug.robustness.differences import align, worst_records
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.metrics import EditCounts
-from speechaug.robustness.pictures import audio_uri, seconds, spectrogram_uris
 from speechaug.robustness.records import Record
 from speechaug.robustness.scores import Scores
 from speechaug.robustness.words import (
@@ -27,14 +28,11 @@ from speechaug.robustness.words import (
     condition_label,
     marks,
     p_value,
-    percent,
     probability,
     quantities,
     row_label,
-    signed,
     span,
     with_span,
-    words_of,
 )
 
 Sounds = Callable[[str, str], tuple[ArrayLike, ArrayLike, int]]

@@ -4,44 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from speechaug.page.words import NBSP, compact, number, percent, split_unit, words_of
+from speechaug.page.words import quantity as plain_quantity
 from speechaug.robustness.bootstrap import Estimate
 from speechaug.robustness.compare import Comparison, Row
 from speechaug.robustness.evaluation import label as plain_label
 from speechaug.robustness.metrics import Interval
 from speechaug.robustness.scores import ConditionScore, Spread
 
-MINUS = "−"
-NBSP = "\N{NO-BREAK SPACE}"
-UNITS = {"per_s": "per s", "db": "dB", "dbfs": "dBFS", "hz": "Hz", "ms": "ms", "s": "s", "kbps": "kbit/s"}
-UNITS |= {"semitones": "semitones", "frames": "frames", "bins": "bins"}
-ABBREVIATIONS = {"snr": "SNR", "t60": "T60", "drr": "DRR", "c50": "C50"}
 HELD_OUT, TRAINED = "◇", "†"
 NO_SPEAKERS = (
     "Fewer than five speakers were tested: the intervals say how other takes of these speakers would come out, "
     "and nothing about other speakers."
 )
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """Format a rate: 0.2345 is ``23.4 %``, with a space that does not break."""
-    return f"{number(100 * value, digits)}{NBSP}%"
-
-
-def number(value: float, digits: int = 1) -> str:
-    """Format a number with a real minus sign, and without one before a zero."""
-    text = f"{value:.{digits}f}"
-    return (text.lstrip("-") if float(text) == 0 else text).replace("-", MINUS)
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """Format a difference with its sign."""
-    text = number(value, digits)
-    return f"+{text}" if value > 0 and float(text) > 0 else text
-
-
-def compact(value: float, unit: str = "") -> str:
-    """Format what is set or measured: decibels to a tenth, all else to three digits that matter."""
-    return number(value).removesuffix(".0") if unit == "dB" else f"{value:.3g}".replace("-", MINUS)
 
 
 def span(interval: Interval | None, digits: int = 1, joint: str = " to ", scale: float = 100.0) -> str:
@@ -74,11 +49,6 @@ def probability(value: float) -> str:
     return f"< 0.1{NBSP}%" if value < 0.001 else percent(value)
 
 
-def words_of(name: str) -> str:
-    """Write a corruption or a family in words: ``far_field`` is ``far field``."""
-    return name.replace("_", " ")
-
-
 def condition_label(name: str, corruption: str, severity: int | None) -> str:
     """Write a condition in words: ``white:3`` is ``white, severity 3`` and ``noise_5db`` is ``noise, 5 dB``.
 
@@ -106,27 +76,12 @@ def quantities(values: Mapping[str, float | Spread]) -> str:
     return ", ".join(quantity(name, value) for name, value in values.items())
 
 
-def split_unit(name: str) -> tuple[str, str]:
-    """Part a name from its unit, which is empty where the name states none.
-
-    Example:
-        >>> split_unit("cutoff_hz"), split_unit("rate_per_s"), split_unit("bits")
-        (('cutoff', 'Hz'), ('rate', 'per s'), ('bits', ''))
-    """
-    known = (suffix for suffix in UNITS if name.endswith(f"_{suffix}"))
-    suffix = next(known, None)
-    return (name.removesuffix(f"_{suffix}"), UNITS[suffix]) if suffix else (name, "")
-
-
 def quantity(name: str, value: float | Spread) -> str:
     """Write one quantity with its unit; of what was measured the mean and, if they differ, the extremes."""
-    stem, unit = split_unit(name)
-    said = ABBREVIATIONS.get(stem, words_of(stem))
     if not isinstance(value, Spread):
-        return f"{said} {compact(value, unit)} {unit}".rstrip()
-    low, high = compact(value.low, unit), compact(value.high, unit)
-    extremes = f" ({low} to {high})" if low != high else ""
-    return f"{said} {compact(value.mean, unit)} {unit}".rstrip() + extremes
+        return plain_quantity(name, value)
+    low, high = (compact(end, split_unit(name)[1]) for end in (value.low, value.high))
+    return plain_quantity(name, value.mean) + (f" ({low} to {high})" if low != high else "")
 
 
 def best_arm(comparison: Comparison) -> str:

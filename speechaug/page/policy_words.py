@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from speechaug.robustness.words import MINUS, NBSP, split_unit, words_of
+from speechaug.page.words import MINUS, NBSP, split_unit, words_of
 
 _MEMBERS = {"Compose": "all of these, in order", "OneOf": "one of these", "SomeOf": "some of these"}
 _NOT_SAID = ("p", "bank", "members", "range_policy", "max_growth", "fuse")
@@ -29,6 +29,14 @@ def describe(policy: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, s
     yield depth, f"{name}{share}" + (f": {', '.join(said)}" if said else "")
     for member in arguments.get("members", ()):
         yield from describe(member, depth + 1)
+
+
+def as_yaml(policy: Mapping[str, Any]) -> str:
+    """Write a policy, as ``to_dict()`` gives it, as YAML."""
+    import yaml
+
+    text: str = yaml.safe_dump(dict(policy), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _argument(name: str, value: object) -> str:

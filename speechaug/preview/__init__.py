@@ -1,0 +1,7 @@
+"""Hear and see what a policy does to your recordings, before any training: one page with everything in it."""
+
+from __future__ import annotations
+
+from speechaug.preview.preview import preview
+
+__all__ = ["preview"]
