@@ -1,0 +1,129 @@
+"""What there is to do, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from speechaug._open import AudioSource
+
+Row = dict[str, Any]
+"""A line of the manifest: ``id``, ``audio``, ``source``, ``source_hash``, ``copy``, ``sample_rate``, ``duration``,
+``transforms`` and what else is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A recording, or a part of one, to be augmented.
+
+    Args:
+        id: unique within the job; all randomness is keyed by it. Of a file in a folder the path within, its ending
+            included, with ``/`` on every system.
+        source: where it is.
+        name: what its copies are called, before ``_aug1`` and the ending: a relative path, with ``/``.
+        offset_s: where it begins in the file, in seconds.
+        duration_s: its length in seconds; None means to the end of the file.
+        columns: of its row in a manifest, which are carried over; the times of ``words`` move with the audio.
+        sidecars: contents of the files beside it, by name; None looks for them beside the source.
+    """
+
+    id: str
+    source: AudioSource
+    name: str
+    offset_s: float = 0.0
+    duration_s: float | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    sidecars: Mapping[str, bytes] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One output to make.
+
+    Args:
+        recording: what it is made of.
+        copy: its number, from 1.
+    """
+
+    recording: Recording
+    copy: int
+
+    @property
+    def id(self) -> str:
+        """Id of the output, unique in its manifest: its path without the ending."""
+        return f"{self.recording.name}_aug{self.copy}"
+
+
+class Failure(NamedTuple):
+    """What could not be made.
+
+    Attributes:
+        id: of the recording.
+        reason: why, in a line.
+    """
+
+    id: str
+    reason: str
+
+
+class Made(NamedTuple):
+    """What came of an item.
+
+    Attributes:
+        item: the output that was wanted.
+        row: its line of the manifest; None where it failed.
+        reason: why it failed, in a line.
+    """
+
+    item: Item
+    row: Row | None
+    reason: str = ""
+
+
+class Work(Protocol):
+    """Makes an item. It can be pickled, raises nothing, and its result depends on nothing but the item."""
+
+    def __call__(self, item: Item) -> Made:
+        """Write the sound file of an item and return its line of the manifest."""
+
+
+Engine = Callable[[Work, Sequence[Item], int], Iterator[Made]]
+"""Makes items by so many workers, in any order; an item whose worker dies again and again has failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a job is done; see :func:`speechaug.augment_folder`."""
+
+    copies: int = 1
+    seed: int = 0
+    workers: int | None = None
+    format: str = "flac"
+    sample_rate: int | None = None
+    overwrite: bool = False
+    exclude: Sequence[str] = ()
+    limit: int | None = None
+    dry_run: bool = False
+    engine: str = "local"
+    progress: bool | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a job did.
+
+    Args:
+        folder: where the copies are.
+        files: how many copies there are, or would be after a dry run.
+        made: how many of them were made now; the others were there.
+        audio_s: length of those made now, in seconds.
+        failures: recordings that could not be used.
+    """
+
+    folder: Path
+    files: int
+    made: int
+    audio_s: float
+    failures: tuple[Failure, ...]
