@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from speechaug.data import SpeechDataModule, Utterance, read_manifest, write_manifest
     from speechaug.draws import Draws
     from speechaug.features import LogMel
+    from speechaug.interop.external import External
     from speechaug.policy_file import load_policy, save_policy
     from speechaug.rng import Rng
     from speechaug.spectrogram.mask import FrequencyMask, TimeMask
@@ -58,6 +59,7 @@ __all__ = [
     "Dropouts",
     "Echo",
     "Equalizer",
+    "External",
     "FrequencyMask",
     "Gain",
     "GainSteps",

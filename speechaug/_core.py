@@ -9,6 +9,7 @@ from speechaug.banks import Bank
 from speechaug.clip import augment
 from speechaug.compose import Compose, OneOf, SomeOf
 from speechaug.draws import Draws
+from speechaug.interop.external import External
 from speechaug.policy_file import load_policy, save_policy
 from speechaug.rng import Rng
 from speechaug.spectrogram.mask import FrequencyMask, TimeMask
@@ -51,6 +52,7 @@ __all__ = [
     "Dropouts",
     "Echo",
     "Equalizer",
+    "External",
     "FrequencyMask",
     "Gain",
     "GainSteps",

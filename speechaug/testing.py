@@ -42,12 +42,14 @@ some 10^5 samples lose about 2^-24 x 10 bits; half types are compared after thei
 
 
 def example(cls: type[Transform]) -> Transform:
-    """Build a transform of a registered class: defaults, with a bank or members where it needs them."""
+    """Build a transform of a registered class: defaults, with a bank, members or a transform where it needs them."""
     fields = {field.name for field in dataclasses.fields(cls)}
     needed: dict[str, Any] = {}
     if "bank" in fields:
         clips = [_noise(5, length) * np.exp(-np.arange(length) / 300.0) for length in (900, 2400)]
         needed["bank"] = Bank.from_arrays(clips, sample_rate=SAMPLE_RATE)
+    if "transform" in fields:
+        needed["transform"] = "audiomentations.Gain"
     if "members" in fields:
         needed["members"] = (Gain(), Speed(p=0.5), Polarity(p=0.5))
     return cls(**needed)

@@ -186,7 +186,8 @@ class Transform(ABC):
             if known is not None and known.__module__ != cls.__module__:
                 raise TypeError(f"{cls.__name__}: the name is taken by {known.__module__}.{known.__name__}")
             TRANSFORMS[cls.__name__] = cls
-        cls.__repr__ = Transform.__repr__  # type: ignore[method-assign]  # else every dataclass gets its own
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Transform.__repr__  # type: ignore[method-assign]  # else every dataclass gets its own
 
     def __repr__(self) -> str:
         """Show what differs from the defaults."""

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from speechaug.interop.collator import AugmentingCollator, EpochDataset
+from speechaug.interop.external import External
 
-__all__ = ["AugmentingCollator", "EpochDataset"]
+__all__ = ["AugmentingCollator", "EpochDataset", "External"]

@@ -1,0 +1,127 @@
+"""Transforms of other libraries as plain data: where their class is imported from, and with which arguments."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+LIBRARIES = ("audiomentations", "torch_audiomentations", "torchaudio")
+"""Libraries whose transforms keep their arguments as attributes of the same names."""
+
+Description = dict[str, Any]
+"""``transform``, the path of a class, and ``arguments``, whose values may be descriptions again."""
+
+_FROM_CALLER = ("output_type",)  # what torch-audiomentations is told when it is called
+
+
+def describe(transform: Any) -> Any:
+    """Return the description of a transform of another library, or the transform itself where that cannot be told.
+
+    It can be told where every argument of the class is an attribute of the object, as in audiomentations,
+    torch-audiomentations and most of torchaudio. What is nested, such as the members of a ``Compose``, is described
+    likewise, or left as it is.
+
+    Example:
+        >>> import audiomentations
+        >>> describe(audiomentations.Gain(min_gain_db=-6.0, max_gain_db=6.0, p=1.0))
+        {'transform': 'audiomentations.Gain', 'arguments': {'min_gain_db': -6.0, 'max_gain_db': 6.0, 'p': 1.0}}
+    """
+    cls = type(transform)
+    learned = isinstance(transform, nn.Module) and bool(transform.state_dict())
+    if cls.__module__.partition(".")[0] not in LIBRARIES or learned:
+        return transform
+    arguments: dict[str, Any] = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD or name in _FROM_CALLER:
+            continue
+        try:
+            value = _weights(transform) if name == "weights" else getattr(transform, name)
+        except AttributeError:
+            return transform
+        if value is not None:
+            arguments[name] = _plain(value)
+    return {"transform": _path(cls), "arguments": arguments}
+
+
+def build(description: Mapping[str, Any], sample_rate: int, **defaults: Any) -> Any:
+    """Make the transform that a description names.
+
+    Args:
+        description: as :func:`describe` returns it.
+        sample_rate: in Hz, for a class that asks for one and was not given any.
+        defaults: further arguments, where the class has them and was not given any.
+
+    Raises:
+        ImportError: if the class cannot be imported.
+
+    Example:
+        >>> build({"transform": "audiomentations.Gain", "arguments": {"p": 0.25}}, 16_000).p
+        0.25
+    """
+    cls = _imported(str(description["transform"]))
+    known = inspect.signature(cls).parameters
+    given = {name: _made(name, value, sample_rate) for name, value in description.get("arguments", {}).items()}
+    filled = {"sample_rate": sample_rate, "output_type": "dict", **defaults}
+    return cls(**{name: value for name, value in filled.items() if name in known and name not in given}, **given)
+
+
+def is_plain(value: Any) -> bool:
+    """Say whether a value is plain data, such as JSON keeps."""
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _path(cls: type) -> str:
+    """Return the shortest path that leads to a class."""
+    library = cls.__module__.partition(".")[0]
+    public = f"{library}.transforms" if library == "torchaudio" else library
+    exported = getattr(importlib.import_module(public), cls.__name__, None) is cls
+    return f"{public if exported else cls.__module__}.{cls.__name__}"
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        if module.partition(".")[0] == "torchaudio":
+            from speechaug import _torchaudio
+
+            _torchaudio.require(path)
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ImportError(f"{path} cannot be imported here: {error}") from error
+
+
+def _made(name: str, value: Any, sample_rate: int) -> Any:
+    """Make an argument of what describes it."""
+    if isinstance(value, Mapping) and "transform" in value:
+        return build(value, sample_rate)
+    if isinstance(value, list):
+        members = [_made("", member, sample_rate) for member in value]
+        return tuple(members) if name == "num_transforms" else members  # both libraries look at the type
+    return value
+
+
+def _weights(transform: Any) -> list[float] | None:
+    """Return the weights of a ``OneOf`` of audiomentations, which keeps their sums."""
+    sums = transform.sampler.cdf
+    return None if sums is None else np.diff(sums, prepend=0.0).tolist()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, (list, tuple, nn.ModuleList)):
+        return [_plain(member) for member in value]
+    return value if is_plain(value) else describe(value)
