@@ -1,9 +1,10 @@
-"""Word times: clicks are found back where the moved files say; praatio reads what is written and writes what is read."""
+"""Word times: clicks are found back where moved files say; praatio reads what is written, and writes what is read."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def heard(y: np.ndarray, near_s: float, reach_s: float = 0.1) -> float:
 def in_pieces(policy: sa.Transform, x: np.ndarray, cuts: Sequence[int], id: str) -> tuple[np.ndarray, Move]:
     """Augment each piece by itself and join them."""
     pieces, parts = [], []
-    for number, (first, end) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for number, (first, end) in enumerate(pairwise(cuts)):
         draws = policy.sample(sa.Rng.from_ids(seed=1, epoch=0, ids=[f"{id}#{number}"]))
         batch = torch.from_numpy(x[None, first:end].astype(np.float32))
         y, lengths = policy(batch, None, draws, sample_rate=RATE)

@@ -101,7 +101,7 @@ def move_spans(spans: Sequence[tuple[float, float]], move: Move) -> tuple[list[t
     ends = np.array(spans, np.float64).reshape(-1, 2)
     moved = _rounded(ends, move)
     is_moment = ends[:, 0] == ends[:, 1]
-    around = _rounded(ends + [-_HALF_A_MOMENT_S, _HALF_A_MOMENT_S], move)
+    around = _rounded(ends + np.array([-_HALF_A_MOMENT_S, _HALF_A_MOMENT_S]), move)
     wide = np.where(is_moment[:, None], around, moved)
     return [(float(start), float(end)) for start, end in moved], (wide[:, 1] > wide[:, 0]).tolist()
 
