@@ -18,7 +18,8 @@ import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import speechaug as sa
-from speechaug.__main__ import main, run
+from speechaug.__main__ import main
+from speechaug.cli.run import run
 
 pytestmark = pytest.mark.global_rng
 
@@ -118,7 +119,7 @@ def test_help_names_every_option(capsys):
         run(["--help"])
     text = capsys.readouterr().out
     assert "examples:" in text
-    assert "      --data.test_speakers '[theo]' --data.noise noise/train --data.test_noise noise/test \\\n" in text
+    assert "      --data.pattern '{text}_{speaker}_{take}.wav' --data.noise noise/train\n" in text
 
 
 def test_transforms_are_listed(capsys):

@@ -15,7 +15,8 @@ import pytest
 import soundfile
 from trainings import recognizer
 
-from speechaug.__main__ import main, run
+from speechaug.__main__ import main
+from speechaug.cli.run import run
 from speechaug.data import read_manifest
 from speechaug.robustness.evaluate import evaluate
 from speechaug.robustness.evaluation import Evaluation

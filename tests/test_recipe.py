@@ -14,7 +14,7 @@ import torch
 import yaml
 
 import speechaug as sa
-from speechaug.__main__ import build_parser
+from speechaug.cli.parser import build_parser
 from speechaug.callbacks import StepProgress
 from speechaug.data import SpeechDataModule
 from speechaug.recipe import OUTPUTS, _count, _stoppable, sounds, train

@@ -157,9 +157,9 @@ def _recognizer(
 
 
 def run_corrupt(
-    *,
     src: str,
     dst: str,
+    *,
     suite: str | list[str] = "standard",
     pattern: str | None = None,
     sample_rate: int | None = None,
