@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from speechaug import audio
+from speechaug._names import file_names
 from speechaug.data import Utterance, read_manifest, write_manifest
 from speechaug.robustness import sets
 from speechaug.robustness.render import render
@@ -168,7 +169,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
 
 def test_ids_make_safe_file_names() -> None:
     ids = ["a/b", "a_b", "../x", "A_B", "", "ü 1", "n" * 300, ".hidden"]
-    names = list(sets._file_names(ids))
+    names = list(file_names(ids))
     assert len({name.casefold() for name in names}) == len(ids)
     assert not [name for name in names if "/" in name or name.startswith(".") or not 0 < len(name) < 120]
     assert names[1] == "a_b"

@@ -89,7 +89,7 @@ def read_table(path: Path) -> list[Utterance]:
         [('wav/u1', 'seven')]
     """
     try:
-        return [_utterance(row, where, folder) for where, row, folder in _rows(path)]
+        return [_utterance(_named(row, where), where, folder) for where, row, folder in raw_rows(path)]
     except UnicodeDecodeError as error:
         raise not_utf8(path, error) from error
 
@@ -205,8 +205,15 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
-    """Yield each row of a manifest, where it stands for messages, and the folder at which its paths start."""
+def raw_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
+    """Yield each row of a table as it is written, where it stands for messages, and the folder its paths start at.
+
+    Args:
+        path: of a JSONL, CSV or TSV file.
+
+    Raises:
+        ValueError: if columns are missing or could mean the same, or a line is malformed.
+    """
     ending = path.suffix.lower()
     with path.open(encoding="utf-8-sig", newline="") as file:
         if ending in (".csv", ".tsv"):
@@ -215,8 +222,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 where = f"{path}:{number}"
-                row = _json_row(line, where)
-                yield where, _renamed(row, columns(row, where)), path.parent
+                yield where, _json_row(line, where), path.parent
 
 
 def _table_rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
@@ -250,11 +256,12 @@ def _cells(path: Path, table: csv.DictReader[str], between: str) -> Iterator[dic
             raise ValueError(f"{path}:{table.line_num}: has a line break within a cell, got {broken!r:.80}; {_QUOTES}")
         if None in row:  # an unquoted comma in the transcript would cut it short
             raise ValueError(f"{path}:{table.line_num}: has more values than columns, got {row[None]} too many")
-        yield _renamed(row, chosen)
+        yield row
 
 
-def _renamed(row: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
-    return {**row, **{field: row[name] for field, name in chosen.items()}}
+def _named(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a row with audio, text and speaker under these names."""
+    return {**row, **{field: row[name] for field, name in columns(row, where).items()}}
 
 
 def _json_row(line: str, where: str) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from speechaug import audio
+from speechaug._names import file_names
 from speechaug._progress import progress_bar
 from speechaug.data.findings import Finding
 from speechaug.data.manifest import TABLES, Utterance
@@ -40,7 +41,6 @@ _BLOCK = 16  # conditions that are rendered of one utterance at a time
 _FEW = 8  # such blocks are done before worker processes have started
 _MOST_WORKERS = 8
 _DIGITS = 4  # of realised severities
-_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def corrupt(
     chosen = resolve_suite(suite, rate, noise, rooms)  # type: ignore[arg-type]
     spoken = read_spoken(src, rate, pattern=pattern, limit=limit)
     _begin(folder, _description(chosen, spoken, seed, draw))
-    job = _Job(folder, chosen.conditions, spoken, tuple(_file_names(row.id for row in spoken.rows)), seed, draw)
+    job = _Job(folder, chosen.conditions, spoken, tuple(file_names(row.id for row in spoken.rows)), seed, draw)
     done = _read_rows(folder, job)
     files, before = len(chosen) * len(spoken), len(done)
     with progress_bar("corrupting", progress, files) as advance, (folder / JOURNAL_FILE).open("ab") as journal:
@@ -368,17 +368,6 @@ def _key(row: Row) -> tuple[str, str]:
 
 def _folder_of(folder: Path, condition: Condition) -> Path:
     return folder / condition.corruption / str(condition.severity)
-
-
-def _file_names(ids: Iterable[str]) -> Iterator[str]:
-    """Make a file name of each id: readable, safe anywhere, and different where upper and lower case are the same."""
-    taken: set[str] = set()
-    for name in ids:
-        plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:_LONGEST_NAME]
-        if not plain or plain != name or plain.casefold() in taken:
-            plain = f"{plain}-{hashlib.blake2b(name.encode(errors='surrogateescape'), digest_size=4).hexdigest()}"
-        taken.add(plain.casefold())
-        yield plain
 
 
 def _write_text(path: Path, text: str) -> None:
