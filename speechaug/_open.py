@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -49,6 +50,27 @@ class Openable(Protocol):
     def open(self) -> BinaryIO:
         """Return the encoded file, readable and seekable, to be closed by the caller."""
         ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An encoded sound file that lies in memory.
+
+    Args:
+        content: of the file.
+        name: for messages.
+    """
+
+    content: bytes = field(repr=False)
+    name: str
+
+    def open(self) -> BinaryIO:
+        """Return the file."""
+        return io.BytesIO(self.content)
+
+    def __str__(self) -> str:
+        """Name the file."""
+        return self.name
 
 
 AudioSource = str | Path | Openable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from speechaug.interop.collator import AugmentingCollator, EpochDataset
+from speechaug.interop.dataset_map import DatasetMap
 from speechaug.interop.external import External
 
-__all__ = ["AugmentingCollator", "EpochDataset", "External"]
+__all__ = ["AugmentingCollator", "DatasetMap", "EpochDataset", "External"]
