@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
+from speechaug._lines import complete_file
 from speechaug._open import AudioError as AudioError
 from speechaug._open import AudioSource as AudioSource
 from speechaug._open import open_sound
@@ -188,12 +187,8 @@ def write(path: str | Path, samples: npt.ArrayLike, sample_rate: int) -> int:
     if not np.isfinite(x).all():
         raise ValueError(f"write: samples must be finite, got NaN or infinity for {path}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
+    with complete_file(path) as temporary:
         soundfile.write(temporary, to_int16(x).T, sample_rate, format=file_format, subtype="PCM_16")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return int(np.count_nonzero(np.abs(x) > 1.0))
 
 

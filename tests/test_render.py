@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from test_level import p56, speech_like
 
 import speechaug as sa
+from speechaug._threads import one_thread
 from speechaug.augmenter import leaves
-from speechaug.robustness.render import Rendered, one_thread, render
+from speechaug.robustness.render import Rendered, render
 from speechaug.robustness.suite import Condition, load_suite
 
 RATES = (8_000, 16_000)

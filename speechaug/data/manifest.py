@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
-from uuid import uuid4
 
+from speechaug._lines import complete_file
 from speechaug._open import AudioSource
 
 TABLES = (".jsonl", ".json", ".csv", ".tsv")
@@ -147,14 +147,9 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """
     path = Path(os.path.abspath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            for utterance in utterances:
-                file.write(json.dumps(_row(utterance, path.parent), ensure_ascii=False) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with complete_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for utterance in utterances:
+            file.write(json.dumps(_row(utterance, path.parent), ensure_ascii=False) + "\n")
 
 
 def shorten(names: Sequence[str], separator: str = ", ") -> str:

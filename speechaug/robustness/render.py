@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from speechaug._threads import one_thread
 from speechaug.rng import Rng
 from speechaug.robustness.realised import Applied, measure
 from speechaug.robustness.suite import NAME, VERSION, Condition
@@ -75,17 +74,3 @@ def render(
         y = y / np.float32(peak)
         realised["rescaled_db"] = 20.0 * float(np.log10(peak))
     return Rendered(y, realised)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: sums over several are rounded otherwise."""
-    before = torch.get_num_threads()
-    if before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from speechaug import audio
+from speechaug._lines import encoded, line, whole_lines, write_text
 from speechaug._names import file_names
 from speechaug._progress import progress_bar
 from speechaug.data.findings import Finding
@@ -124,7 +124,7 @@ def corrupt(
     with progress_bar("corrupting", progress, files) as advance, (folder / JOURNAL_FILE).open("ab") as journal:
         advance(before)
         for rows in _render_all(job, done, workers):
-            journal.writelines(_encoded(_line(row)) for row in rows)
+            journal.writelines(encoded(line(row)) for row in rows)
             journal.flush()
             done.update({_key(row): row for row in rows})
             advance(len(rows))
@@ -212,7 +212,7 @@ class _Job(NamedTuple):
         name, path = spoken.rows[row].id, self.path(condition, row)
         rendered = render(condition, samples, rate, id=name, seed=self.seed, draw=self.draw)
         clipped = audio.write(path, rendered.samples, rate)
-        line = {
+        told = {
             "id": name,
             "audio": path.name,
             "text": spoken.text(row),
@@ -222,7 +222,7 @@ class _Job(NamedTuple):
             "realised": {key: round(value, _DIGITS) for key, value in rendered.realised.items()},
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
-        return {**line, "clipped": clipped} if clipped else line
+        return {**told, "clipped": clipped} if clipped else told
 
 
 class _Blocks(Dataset[list[Row]]):
@@ -296,7 +296,7 @@ def _begin(folder: Path, description: Row) -> None:
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"corrupt: dst must be new, empty or begun by corrupt, got {str(folder)!r}")
     else:
-        _write_text(path, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
+        write_text(path, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
 
 
 def _description(suite: Suite, spoken: Spoken, seed: int, draw: int) -> Row:
@@ -325,15 +325,15 @@ def _finish(job: _Job, done: Mapping[tuple[str, str], Row]) -> None:
     sums = []
     for condition in job.conditions:
         rows = [done[condition.name, said.id] for said in job.spoken.rows]
-        text = "".join(map(_line, rows))
+        text = "".join(map(line, rows))
         path = _folder_of(job.folder, condition) / MANIFEST_FILE
-        _write_text(path, text)
+        write_text(path, text)
         where = path.parent.relative_to(job.folder).as_posix()
         sums += [(f"{where}/{row['audio']}", row["sha256"]) for row in rows]
-        sums.append((f"{where}/{MANIFEST_FILE}", hashlib.sha256(_encoded(text)).hexdigest()))
+        sums.append((f"{where}/{MANIFEST_FILE}", hashlib.sha256(encoded(text)).hexdigest()))
         for left in path.parent.glob(".*.tmp"):  # by runs that were killed
             left.unlink()
-    _write_text(job.folder / CHECKSUMS_FILE, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums)))
+    write_text(job.folder / CHECKSUMS_FILE, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums)))
     (job.folder / JOURNAL_FILE).unlink()
 
 
@@ -343,7 +343,7 @@ def _read_rows(folder: Path, job: _Job) -> dict[tuple[str, str], Row]:
     manifests = [_folder_of(folder, condition) / MANIFEST_FILE for condition in job.conditions]
     for path in (*manifests, folder / JOURNAL_FILE):
         if path.is_file():
-            rows.update({_key(row): row for row in _whole_lines(path)})
+            rows.update({_key(row): row for row in whole_lines(path)})
     numbers = {said.id: number for number, said in enumerate(job.spoken.rows)}
     known = {condition.name: condition for condition in job.conditions}
     return {
@@ -353,40 +353,12 @@ def _read_rows(folder: Path, job: _Job) -> dict[tuple[str, str], Row]:
     }
 
 
-def _whole_lines(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file whose last line may have been cut off."""
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            continue
-
-
 def _key(row: Row) -> tuple[str, str]:
     return row["condition"], row["id"]
 
 
 def _folder_of(folder: Path, condition: Condition) -> Path:
     return folder / condition.corruption / str(condition.severity)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(_encoded(text))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _line(row: Row) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
-
-
-def _encoded(text: str) -> bytes:
-    """Encode JSON; bytes of a file name that are no UTF-8 as the escapes that JSON has for them."""
-    return text.encode("utf-8", "backslashreplace")
 
 
 # Reading.
@@ -401,7 +373,7 @@ def _read_ours(folder: Path) -> NoisySets:
         saved = {key: value for key, value in kept.items() if key != "hash"}
         condition = Condition(**saved, policy=None, known_hash=kept["hash"])
         path = _folder_of(folder, condition) / MANIFEST_FILE
-        realised = {row["id"]: row["realised"] for row in _whole_lines(path)}
+        realised = {row["id"]: row["realised"] for row in whole_lines(path)}
         sets.append(NoisySet(condition, read_manifest(path), realised))
     named = {key: value for key, value in told["suite"].items() if key != "hash"}
     suite = Suite(**named, conditions=tuple(one.condition for one in sets), left_out=tuple(told["left_out"]))

@@ -1,0 +1,52 @@
+"""Lines of JSON, and files that appear under their names only when they are complete."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+
+@contextmanager
+def complete_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside a file, and the file its own when all was well; an existing one is replaced.
+
+    Args:
+        path: of the file; its folder must be there.
+    """
+    temporary = path.with_name(f".{uuid4().hex}.tmp")  # short: the name of the file may be as long as names can be
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of text; folders on the way are created."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with complete_file(path) as temporary:
+        temporary.write_bytes(encoded(text))
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """Return a row as a line of JSON."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def encoded(text: str) -> bytes:
+    """Encode JSON; bytes of a file name that are no UTF-8 as the escapes that JSON has for them."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file whose last line may have been cut off."""
+    for text in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            yield json.loads(text)
+        except json.JSONDecodeError:
+            continue
