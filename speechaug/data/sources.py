@@ -29,14 +29,10 @@ class _Layout(NamedTuple):
     read: Callable[[Path, list[str]], list[Utterance]]
 
 
-def _shards(folder: Path, names: list[str]) -> list[Utterance]:
-    return read_shards([folder / name for name in names if _TAR.fullmatch(name)])
-
-
 _TAR = re.compile(rf"(?!.*/)({COMPRESSED.pattern}|.*\.tar)", re.IGNORECASE)
 _LAYOUTS = (
     _Layout("wav.scp (Kaldi)", re.compile(r"wav\.scp"), lambda folder, _: read_kaldi(folder)),
-    _Layout("*.tar (WebDataset)", _TAR, _shards),
+    _Layout("*.tar (WebDataset)", _TAR, lambda folder, _: read_shards(shards_of(folder))),
     _Layout("*.trans.txt (LibriSpeech)", re.compile(r"(.*/)?[^/]+\.trans\.txt"), read_librispeech),
     _Layout(
         "{label}/{speaker}_nohash_{n}.wav (Speech Commands)",
@@ -106,6 +102,27 @@ def read_manifest(source: Source, pattern: str | None = None) -> list[Utterance]
     return utterances
 
 
+def shards_of(source: Source) -> list[Path]:
+    """List the tars that a source names, by braces, by itself or by being their folder; none if it is something else.
+
+    Args:
+        source: any, without a pattern.
+    """
+    if not isinstance(source, (str, Path)):
+        return []
+    path = Path(os.path.abspath(source))
+    if path.is_dir():
+        return [path / name for name in visible_files(path) if _TAR.fullmatch(name)]
+    if is_braced(str(source)):
+        return expand(str(path))
+    return [path] if _TAR.fullmatch(path.name) else []
+
+
+def is_hugging_face(source: Source) -> bool:
+    """Say whether a source is an object of ``datasets``; by name, so that it is not imported."""
+    return "datasets" in _libraries(source)
+
+
 def describe(source: Source) -> str:
     """Name a source in a message, or in the hyper-parameters of a checkpoint, which hold plain data only.
 
@@ -150,14 +167,13 @@ def _from_path(path: Path, given: str, pattern: str | None) -> list[Utterance]:
         raise FileNotFoundError(f"{path}: no such manifest or folder")
     if pattern is not None:
         raise ValueError(f"read_manifest: pattern is for folders, got {pattern!r} for {path}")
-    if is_braced(given):
-        return read_shards(expand(str(path)))
     if path.name in LISTS:
         return read_command_list(path)
     if path.suffix.lower() in TABLES:
         return read_table(path)
-    if path.suffix.lower() == ".tar" or COMPRESSED.fullmatch(path.name):
-        return read_shards([path])
+    shards = shards_of(given)
+    if shards:
+        return read_shards(shards)
     raise ValueError(
         f"read_manifest: source must be a folder, end in .jsonl, .csv, .tsv or .tar, or be {' or '.join(LISTS)}, "
         f"got {str(path)!r}"
@@ -182,11 +198,9 @@ def _from_layout(folder: Path) -> list[Utterance]:
 
 
 def _from_object(source: Any) -> list[Utterance]:
-    # By name, so that neither library is imported for those who use the other or none.
-    libraries = {kind.__module__.partition(".")[0] for kind in type(source).__mro__}
-    if "datasets" in libraries:
+    if is_hugging_face(source):
         return read_hugging_face(source)
-    if "torchaudio" in libraries:
+    if "torchaudio" in _libraries(source):
         return read_torchaudio(source)
     if isinstance(source, Sequence) and all(isinstance(item, Utterance) for item in source):
         return list(source)
@@ -194,3 +208,8 @@ def _from_object(source: Any) -> list[Utterance]:
         "read_manifest: source must be a path, a list of Utterance, a datasets.Dataset or a data set of torchaudio, "
         f"got {type(source).__name__}"
     )
+
+
+def _libraries(source: Any) -> set[str]:
+    """Name the libraries of an object's classes, so that none is imported for those who use another or none."""
+    return {kind.__module__.partition(".")[0] for kind in type(source).__mro__}
