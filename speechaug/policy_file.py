@@ -25,10 +25,15 @@ def save_policy(policy: Transform, path: str | Path) -> None:
         ...     sa.load_policy(f"{folder}/policy.yaml") == policy
         True
     """
+    Path(path).write_text(policy_text(policy), encoding="utf-8")
+
+
+def policy_text(policy: Transform) -> str:
+    """Return a policy as the YAML that :func:`save_policy` writes."""
     import yaml
 
-    text = yaml.safe_dump({"version": VERSION, **policy.to_dict()}, sort_keys=False)
-    Path(path).write_text(text, encoding="utf-8")
+    text: str = yaml.safe_dump({"version": VERSION, **policy.to_dict()}, sort_keys=False)
+    return text
 
 
 def load_policy(path: str | Path, *, banks: Mapping[str, Bank | str | Path] | None = None) -> Transform:
