@@ -40,11 +40,12 @@ def launch(kernel: Any, *given: Any, grid: Any, warmup: bool, **named: Any) -> N
     aligned: dict[tuple[int], Any] = {}
     for place, parameter in enumerate(kernel.params):
         value = bound.get(parameter.name, parameter.default)
-        if parameter.is_constexpr or value is None or (type(value) is int and value == 1):
+        special = not parameter.do_not_specialize
+        if parameter.is_constexpr or value is None or (special and type(value) is int and value == 1):
             signature[parameter.name], constants[(place,)] = "constexpr", value
             continue
         signature[parameter.name] = _kind(value)
-        if isinstance(value, torch.Tensor) or (isinstance(value, int) and value % 16 == 0):
+        if isinstance(value, torch.Tensor) or (special and isinstance(value, int) and value % 16 == 0):
             aligned[(place,)] = [["tt.divisibility", 16]]
     assert all(programs <= GRID for programs in grid[1:]), (kernel, grid)
     LAUNCHED.add((kernel.fn.__module__.split(".")[-2], kernel.fn.__name__))

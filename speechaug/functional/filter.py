@@ -250,7 +250,7 @@ def _cookbook(frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: int
 
 def _normalised(coefficients: Tensor) -> Tensor:
     """Divide the cookbook's ``b0, b1, b2, a0, a1, a2`` by ``a0``, which is left out."""
-    return coefficients[..., [0, 1, 2, 4, 5]] / coefficients[..., 3:4]
+    return torch.cat([coefficients[..., :3], coefficients[..., 4:]], dim=-1) / coefficients[..., 3:4]
 
 
 def _shelf(amplitude: Tensor, cosine: Tensor, alpha: Tensor, high: Tensor) -> Tensor:

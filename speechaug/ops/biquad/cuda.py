@@ -14,6 +14,8 @@ from torch import Tensor
 from speechaug.ops._cuda import on_device
 
 _CHUNK = 2048
+_FEWEST_STATES = 16
+"""Of a cascade, for the kernel that hands states on: cascades of up to eight sections share one compilation."""
 
 
 @triton.jit
@@ -29,13 +31,14 @@ def _then(a11, a12, a21, a22, a1, a2, b11, b12, b21, b22, b1, b2):
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["channels", "width", "chunks", "count"])
 def _chunks(
-    x, sections, lengths, states, y, channels, width, chunks,
-    count: tl.constexpr, reverse: tl.constexpr, final: tl.constexpr, chunk: tl.constexpr,
+    x, sections, lengths, states, y, channels, width, chunks, count,
+    reverse: tl.constexpr, final: tl.constexpr, chunk: tl.constexpr,
 ):  # fmt: skip
     """Run chunks: the last pass from their states, writing ``y``; the first from rest, writing what they leave.
 
+    A compilation takes seconds and the number of sections changes with the policy's draws, so that it is no constant.
     In the first pass programs beyond the chunks run one of silence from each state alone: what a chunk makes of it.
     """
     line, job = tl.program_id(0).to(tl.int64), tl.program_id(1)
@@ -48,7 +51,7 @@ def _chunks(
     value = tl.load(x + line * width + source, mask=valid, other=0.0).to(tl.float64)
     jobs = chunks + 2 * count
     zero = value * 0.0
-    for k in tl.static_range(count):
+    for k in range(count):
         at = sections + (row * count + k) * 5
         b0, b1, b2 = tl.load(at), tl.load(at + 1), tl.load(at + 2)
         a1, a2 = tl.load(at + 3), tl.load(at + 4)
@@ -72,8 +75,8 @@ def _chunks(
         tl.store(y + line * width + target, tl.where(valid, value, 0.0).to(tl.float32), mask=place < width)
 
 
-@triton.jit
-def _hand_on(states, chunks, count: tl.constexpr, padded: tl.constexpr):
+@triton.jit(do_not_specialize=["chunks", "count"])
+def _hand_on(states, chunks, count, padded: tl.constexpr):
     """Replace what each chunk leaves behind from rest by the states it starts from."""
     line = tl.program_id(0).to(tl.int64)
     base = states + line * (chunks + 2 * count) * 2 * count
@@ -98,10 +101,11 @@ def biquad(x: Tensor, sections: Tensor, lengths: Tensor, reverse: bool) -> Tenso
     chunk = min(_CHUNK, triton.next_power_of_2(width))
     chunks = triton.cdiv(width, chunk)
     states = torch.empty(rows * channels, chunks + 2 * count, 2 * count, dtype=torch.float64, device=x.device)
-    args = (x, sections, lengths, states, y, channels, width, chunks)
-    fixed = {"count": count, "reverse": reverse, "chunk": chunk, "num_warps": 8}
+    args = (x, sections, lengths, states, y, channels, width, chunks, count)
+    padded = max(triton.next_power_of_2(2 * count), _FEWEST_STATES)
+    fixed = {"reverse": reverse, "chunk": chunk, "num_warps": 8}
     with on_device(x):
         _chunks[rows * channels, chunks + 2 * count](*args, final=False, **fixed)
-        _hand_on[rows * channels,](states, chunks, count=count, padded=triton.next_power_of_2(2 * count))
+        _hand_on[rows * channels,](states, chunks, count, padded=padded)
         _chunks[rows * channels, chunks](*args, final=True, **fixed)
     return y
