@@ -1,0 +1,184 @@
+"""What a transform does, to see and to hear: waveform, spectrogram and sound before and after."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from dataclasses import Field, dataclass, field, fields
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+import speechaug as sa
+from speechaug.page.pictures import spectrogram_uris
+from speechaug.page.words import ABBREVIATIONS, compact, split_unit
+from speechaug.transform import Span
+
+Floats = NDArray[np.float32]
+
+FIXTURES = Path(sa.__file__).parent / "fixtures"
+RATE = 16_000
+SECONDS = 3.2
+COLUMNS = 240
+
+
+@dataclass
+class Figure:
+    """A piece of HTML and the files that it shows, by name."""
+
+    html: str
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+@cache
+def speech() -> Floats:
+    """Return a voice that says some digits."""
+    samples, _ = sa.audio.read(FIXTURES / "speech" / "flite_slt_1.flac", duration_s=SECONDS)
+    louder: Floats = samples[0] * (0.5 / np.abs(samples).max())
+    return louder
+
+
+def example(cls: type[sa.Transform]) -> sa.Transform:
+    """Return a transform at the strong end of its default ranges, always on, with what else it needs."""
+    if issubclass(cls, (sa.Compose, sa.OneOf, sa.SomeOf)):
+        return cls([_room(), sa.PitchShift(semitones=(3.0, 5.0)), sa.LowPass(cutoff_hz=(1_000.0, 1_500.0))])
+    if cls is sa.Rescale:
+        return sa.Compose([sa.Gain(gain_db=(12.0, 12.0)), cls()])
+    ends: dict[str, Any] = {entry.name: _strong_end(entry) for entry in fields(cls) if "span" in entry.metadata}
+    banks = {"AddBabble": "speech", "AddNoise": "noise/train/engine", "Reverb": "rir/train"}
+    if cls.__name__ in banks:
+        ends["bank"] = sa.Bank.from_folder(FIXTURES / banks[cls.__name__], sample_rate=RATE)
+    elif cls is sa.Microphone:
+        ends["bank"] = _loudspeaker()
+    return cls(p=1.0, **ends)
+
+
+def _strong_end(entry: Field[Any]) -> tuple[float, float]:
+    """Return the end of a range's default that is further from no effect, twice."""
+    spread: Span = entry.metadata["span"]
+    scale = math.log if spread.scale == "log" else float
+    end = max(reversed(entry.default), key=lambda end: abs(scale(end) - scale(spread.neutral)))
+    return end, end
+
+
+def _room() -> sa.Transform:
+    return sa.Reverb(bank=sa.Bank.from_folder(FIXTURES / "rir" / "train", sample_rate=RATE))
+
+
+def _loudspeaker() -> sa.Bank:
+    """Return the response of a small device: what a narrow band-pass makes of a click."""
+    click = np.eye(1, 2_000, 200, dtype=np.float32)[0]
+    narrow = sa.BandPass(low_hz=(500.0, 500.0), high_hz=(2_500.0, 2_500.0))
+    return sa.Bank.from_arrays([sa.augment(click, RATE, narrow)], sample_rate=RATE)
+
+
+def figure(cls: type[sa.Transform]) -> Figure:
+    """Show one transform."""
+    transform, name = example(cls), cls.__name__
+    draws = transform.sample(sa.Rng.from_ids(seed=0, epoch=0, ids=["docs"]))
+    said = "; ".join(_in_words(place or name, drawn) for place, drawn in draws.row(0))
+    if transform.domain == "spectrogram":
+        return _of_features(transform, draws, name, said)
+    x = torch.from_numpy(speech())[None]
+    y, lengths = transform(x, None, draws, sample_rate=RATE)
+    return _of_sounds(speech(), y[0, : int(lengths[0])].numpy(), name, said)
+
+
+def _in_words(place: str, drawn: dict[str, Any]) -> str:
+    """Say what was drawn of a transform's own parameters; which clip and which noise tells nobody anything."""
+    ours = {entry.name for entry in fields(sa.TRANSFORMS[place.partition(".")[0]])}
+    said = []
+    for name in sorted(ours & set(drawn), key=list(drawn).index):
+        stem, unit = split_unit(name)
+        values = drawn[name] if isinstance(drawn[name], list) else [drawn[name]]
+        shown = ", ".join(compact(value, unit) for value in values)
+        said.append(f"{ABBREVIATIONS.get(stem, stem.replace('_', ' '))} {shown} {unit}".rstrip())
+    return ", ".join([place, *said])
+
+
+def _of_sounds(before: Floats, after: Floats, name: str, said: str) -> Figure:
+    pictures = spectrogram_uris((before, RATE), (after, RATE))
+    files = {"before.mp3": mp3(before), f"{name}.mp3": mp3(after)}
+    longest, sides = max(len(before), len(after)), []
+    for side, samples, picture in zip(("before", "after"), (before, after), pictures, strict=True):
+        files[f"{name}-{side}.png"] = base64.b64decode(picture.partition(",")[2])
+        sound = f"{name if side == 'after' else 'before'}.mp3"
+        width = 100 * len(samples) / longest
+        picture = f'<img src="../media/{name}-{side}.png" alt="" loading="lazy">'
+        what = f'<div class="seen" style="width:{width:.2f}%">{waveform(samples)}{picture}</div>'
+        sides.append(_side(side, what, f'<audio controls preload="none" src="../media/{sound}"></audio>'))
+    return Figure(_pair(sides, said), files)
+
+
+def _of_features(transform: sa.Transform, draws: sa.Draws, name: str, said: str) -> Figure:
+    features, frames = sa.LogMel(RATE, n_mels=80)(torch.from_numpy(speech())[None], torch.tensor([len(speech())]))
+    after, _ = transform(features, frames, draws)
+    files, sides = {}, []
+    for side, matrix in (("before", features), ("after", after)):
+        files[f"{name}-{side}.png"] = _features_png(matrix[0].numpy())
+        sides.append(_side(side, f'<div class="seen"><img src="../media/{name}-{side}.png" alt="" loading="lazy"></div>'))
+    return Figure(_pair(sides, said), files)
+
+
+def _side(side: str, what: str, sound: str = "") -> str:
+    return f'<div class="side"><span class="which">{side}</span>{what}{sound}</div>'
+
+
+def _pair(sides: list[str], said: str) -> str:
+    caption = f"<figcaption>{escape(said)}</figcaption>"
+    return f'<figure class="pair">{"".join(sides)}{caption}</figure>'
+
+
+def waveform(samples: Floats) -> str:
+    """Return the outline of a waveform as SVG, in the colour of the text."""
+    edges = np.linspace(0, len(samples), COLUMNS + 1).astype(int)[:-1]
+    tops, bottoms = (reduce.reduceat(samples, edges).clip(-1, 1) for reduce in (np.maximum, np.minimum))
+    there = [f"{column} {1 - top:.2f}" for column, top in enumerate(tops)]
+    back = [f"{column} {1 - bottom:.2f}" for column, bottom in reversed(list(enumerate(bottoms)))]
+    path = f'<path d="M{"L".join(there + back)}Z"/>'
+    return f'<svg viewBox="0 0 {COLUMNS - 1} 2" preserveAspectRatio="none" aria-hidden="true">{path}</svg>'
+
+
+def mp3(samples: Floats) -> bytes:
+    """Code a sound as a small MP3, which every browser plays; beyond full scale it is clipped."""
+    file = io.BytesIO()
+    soundfile.write(file, samples.clip(-1, 1), RATE, format="MP3", compression_level=0.7)
+    return file.getvalue()
+
+
+def _features_png(matrix: Floats) -> bytes:
+    from matplotlib.image import imsave
+
+    file = io.BytesIO()
+    imsave(file, matrix, cmap="magma", vmin=-2.5, vmax=2.5, origin="lower")
+    return file.getvalue()
+
+
+def gallery() -> Figure:
+    """Show one utterance as recorded, and four others that a policy makes of it."""
+    cafe = sa.Bank.from_folder(FIXTURES / "noise" / "test" / "cafe", sample_rate=RATE)
+    line = [sa.BandPass(low_hz=(300.0, 300.0), high_hz=(3_400.0, 3_400.0)), sa.MuLaw(bits=(8.0, 8.0))]
+    policies: dict[str, sa.Transform] = {
+        "as recorded": sa.Gain(p=0.0),
+        "in a café, 5 dB": sa.AddNoise(bank=cafe, snr_db=(5.0, 5.0)),
+        "across a hall": _room(),
+        "on the telephone": sa.Compose(line),
+        "someone else, in a hurry": sa.Compose([sa.Speed(factor=(1.2, 1.2)), sa.Equalizer(gain_db=(6.0, 9.0))]),
+    }
+    parts, files, longest = [], {}, len(speech())
+    for number, (title, policy) in enumerate(policies.items()):
+        after = sa.augment(speech(), RATE, policy, seed=1)
+        _, picture = spectrogram_uris((speech(), RATE), (after, RATE))
+        files |= {f"gallery-{number}.mp3": mp3(after), f"gallery-{number}.png": base64.b64decode(picture.partition(",")[2])}
+        seen = f'<img src="media/gallery-{number}.png" alt="" loading="lazy">'
+        what = f'<div class="seen" style="width:{100 * len(after) / longest:.2f}%">{waveform(after)}{seen}</div>'
+        sound = f'<audio controls preload="none" src="media/gallery-{number}.mp3"></audio>'
+        parts.append(_side(title, what, sound))
+    return Figure(f'<div class="gallery">{"".join(parts)}</div>', files)

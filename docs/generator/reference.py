@@ -1,0 +1,139 @@
+"""The reference: every public class and function, from signatures and docstrings."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from speechaug import TRANSFORMS
+
+from .docstrings import Docstring, Link, body, example, parse, prose, table
+
+_WIDTH = 88
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A page of the reference.
+
+    Args:
+        slug: name of the page.
+        title: its heading.
+        modules: whose public names it holds, those of ``__all__`` or else those defined there.
+        about: what they are for.
+    """
+
+    slug: str
+    title: str
+    modules: tuple[str, ...]
+    about: str
+
+
+TOPICS = (
+    Topic("folders", "Folders", ("folders", "preview"), "Augment recordings on disk; look and listen before that."),
+    Topic("data", "Data", ("data", "audio"), "Read speech from anywhere, split it, batch it."),
+    Topic("recognizers", "Recognizers", ("asr",), "Small speech recognizers and keyword spotters, as Lightning modules."),
+    Topic("callbacks", "Callbacks", ("callbacks",), "Augment, schedule, log, listen and evaluate in any Lightning trainer."),
+    Topic("robustness", "Robustness", ("robustness",), "The suite, evaluation of any recognizer, statistics, reports."),
+    Topic("interop", "Other libraries", ("interop",), "Our policies elsewhere, and theirs here."),
+    Topic("testing", "Testing", ("testing",), "The contract of every transform, as checks to run on your own."),
+    Topic("functional", "Functions", ("functional",), "The maths, one pure function an effect; every strength is `(B,)`."),
+    Topic("core", "Core", ("presets", "graph", ""), "Policies, draws, banks, random numbers. The transforms have pages of their own."),
+)
+"""A name is documented on the first page that holds it; the package itself comes last."""
+
+
+def contents() -> dict[str, list[tuple[str, Any]]]:
+    """Return what each page documents: names and things, by slug."""
+    seen: set[int] = {id(cls) for cls in TRANSFORMS.values()}
+    pages: dict[str, list[tuple[str, Any]]] = {}
+    for topic in TOPICS:
+        found = [pair for module in topic.modules for pair in _public(module)]
+        pages[topic.slug] = [(name, thing) for name, thing in found if not (id(thing) in seen or seen.add(id(thing)))]
+    return pages
+
+
+def _public(name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the classes and functions that a module offers."""
+    module = importlib.import_module(f"speechaug.{name}".rstrip("."))
+    here = [key for key, value in vars(module).items() if getattr(value, "__module__", "").startswith(module.__name__)]
+    names = getattr(module, "__all__", here)
+    for key in names:
+        thing = getattr(module, key)
+        if not key.startswith("_") and (inspect.isclass(thing) or inspect.isfunction(thing)):
+            yield key, thing
+
+
+def page(topic: Topic, things: list[tuple[str, Any]], link: Link) -> str:
+    """Return one page."""
+    parts = [f"# {topic.title}", topic.about]
+    for name, thing in things:
+        parts.append(_entry(name, thing, link))
+        if inspect.isclass(thing):
+            parts += [_entry(f"{name}.{key}", method, link, 3) for key, method in methods(thing)]
+    return "\n\n".join(parts)
+
+
+def methods(cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield what a class adds to the classes of other packages that it extends."""
+    foreign = [base for base in cls.__mro__[1:] if not base.__module__.startswith("speechaug")]
+    for name, value in vars(cls).items():
+        if name.startswith("_") or any(hasattr(base, name) for base in foreign):
+            continue
+        method = value.fget if isinstance(value, property) else inspect.unwrap(getattr(value, "__func__", value))
+        if inspect.isfunction(method) and method.__doc__:
+            yield name, method
+
+
+def _entry(name: str, thing: Any, link: Link, level: int = 2) -> str:
+    text = parse(thing)
+    parts = [f"{'#' * level} {name} {{ #{name} }}", _signature(name, thing), prose(text.summary, link)]
+    return "\n\n".join(filter(None, [*parts, _arguments(text, link), body(text, link), example(text)]))
+
+
+def _signature(name: str, thing: Any) -> str:
+    """Return a signature as a block of code, an argument a line where it is long."""
+    try:
+        signature = inspect.signature(thing)
+    except ValueError:  # a class without one, such as an error
+        return ""
+    shown = list(_parameters(signature))
+    returns = signature.return_annotation
+    after = "" if returns is signature.empty or inspect.isclass(thing) else f" -> {_type(returns)}"
+    line = f"{name}({', '.join(shown)}){after}"
+    if len(line) > _WIDTH and shown:
+        line = f"{name}(\n    " + ",\n    ".join(shown) + f",\n){after}"
+    return f"```python\n{line}\n```"
+
+
+def _parameters(signature: inspect.Signature) -> Iterator[str]:
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    star_needed = True
+    for parameter in signature.parameters.values():
+        star_needed = star_needed and parameter.kind is not parameter.VAR_POSITIONAL
+        if parameter.kind is parameter.KEYWORD_ONLY and star_needed:
+            star_needed = False
+            yield "*"
+        if parameter.name not in ("self", "cls"):
+            kind = "" if parameter.annotation is parameter.empty else f": {_type(parameter.annotation)}"
+            default = "" if parameter.default is parameter.empty else f" = {_value(parameter.default)}"
+            yield f"{stars.get(parameter.kind, '')}{parameter.name}{kind}{default}"
+
+
+def _type(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+
+
+def _value(default: Any) -> str:
+    """Return a default as written; what has no such form, a function for instance, by its name."""
+    return getattr(default, "__name__", "...") if repr(default).startswith("<") else repr(default)
+
+
+def _arguments(text: Docstring, link: Link) -> str:
+    for heading, what in (("Args", "argument"), ("Attributes", "attribute")):
+        if items := text.items(heading):
+            return table((what, "meaning"), [(f"`{name}`", prose(said, link)) for name, said in items.items()])
+    return ""
