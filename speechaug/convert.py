@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from speechaug.compose import Compose, OneOf, SomeOf
 from speechaug.interop import from_audiomentations, from_torch_audiomentations  # noqa: F401  they fill COUNTERPARTS
 from speechaug.interop.counterpart import COUNTERPARTS, Counterpart, NoCounterpart
-from speechaug.interop.description import describe
+from speechaug.interop.description import describe, name_of
 from speechaug.interop.external import External
 from speechaug.interop.source import CONVERTED, read_source
 from speechaug.policy_file import policy_text, save_policy
@@ -137,8 +137,7 @@ class _Converter:
             return held
         described = source if isinstance(source, Mapping) else describe(source)
         if not isinstance(described, Mapping):
-            path = f"{type(source).__module__}.{type(source).__qualname__}"
-            return self._wrapped(source, path, {}, "its arguments cannot be told")
+            return self._wrapped(source, name_of(source), {}, "its arguments cannot be told")
         path, arguments = described["transform"], dict(described.get("arguments", {}))
         library, _, name = path.partition(".")
         if library in CONVERTED and name in _SEQUENCES:

@@ -1,9 +1,20 @@
-"""What other training frameworks need beside the public API; their recipes are in the README."""
+"""What other libraries and training frameworks need beside the public API; their recipes are in the README."""
 
 from __future__ import annotations
 
+from speechaug.interop.audiomentations_transform import AudiomentationsTransform
 from speechaug.interop.collator import AugmentingCollator, EpochDataset
+from speechaug.interop.cut_transform import CutTransform
 from speechaug.interop.dataset_map import DatasetMap
 from speechaug.interop.external import External
+from speechaug.interop.policy_module import PolicyModule
 
-__all__ = ["AugmentingCollator", "DatasetMap", "EpochDataset", "External"]
+__all__ = [
+    "AudiomentationsTransform",
+    "AugmentingCollator",
+    "CutTransform",
+    "DatasetMap",
+    "EpochDataset",
+    "External",
+    "PolicyModule",
+]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from speechaug.banks import Bank
+from speechaug.banks import AUDIO_SUFFIXES, Bank
 from speechaug.functional.filter import ORDERS
 from speechaug.transform import Range, Transform
 
@@ -64,12 +65,20 @@ def without_counterpart(library: str, reasons: dict[str, str]) -> None:
 
 
 def bank(argument: str, path: Any, sample_rate: int) -> Bank:
-    """Return the bank of a folder."""
+    """Return the bank of a folder, given by its path or by a list of it or of all of its files."""
     if not isinstance(path, (str, Path)):
-        raise NoCounterpart(f"`{argument}` is a list: a `Bank` is one folder")
+        path = _folder_of(argument, [Path(one) for one in path])
     if not Path(path).is_dir():
         raise FileNotFoundError(f"convert: {argument} must be an existing folder, got {str(path)!r}")
     return Bank(path, sample_rate=sample_rate)
+
+
+def _folder_of(argument: str, paths: Sequence[Path]) -> Path:
+    folder = Path(os.path.commonpath([one if one.is_dir() else one.parent for one in paths]))
+    sounds = {file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES}
+    if set(paths) not in ({folder}, sounds):
+        raise NoCounterpart(f"`{argument}` names some of the files in {folder}, a `Bank` has all of a folder")
+    return folder
 
 
 def within(argument: str, found: Range, low: float, high: float) -> Range:

@@ -41,11 +41,10 @@ def describe(transform: Any) -> Any:
     for name, parameter in inspect.signature(cls).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD or name in _FROM_CALLER:
             continue
-        try:
-            value = _weights(transform) if name == "weights" else getattr(transform, name)
-        except AttributeError:
+        value = _weights(transform) if name == "weights" else getattr(transform, name, parameter.empty)
+        if value is parameter.empty and parameter.default is not None:
             return transform
-        if value is not None:
+        if value not in (None, parameter.empty):
             arguments[name] = _plain(value)
     return {"transform": _path(cls), "arguments": arguments}
 
@@ -70,6 +69,12 @@ def build(description: Mapping[str, Any], sample_rate: int, **defaults: Any) -> 
     given = {name: _made(name, value, sample_rate) for name, value in description.get("arguments", {}).items()}
     filled = {"sample_rate": sample_rate, "output_type": "dict", **defaults}
     return cls(**{name: value for name, value in filled.items() if name in known and name not in given}, **given)
+
+
+def name_of(transform: Any) -> str:
+    """Return the path of what was defined: of a function, or of the class of an object."""
+    named = transform if hasattr(transform, "__qualname__") else type(transform)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def is_plain(value: Any) -> bool:

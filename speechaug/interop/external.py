@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from speechaug.draws import Values
-from speechaug.interop.description import build, describe, is_plain
+from speechaug.interop.description import build, describe, is_plain, name_of
 from speechaug.rng import Rng
 from speechaug.transform import Context, Transform
 
@@ -102,7 +102,7 @@ class External(Transform):
     def __repr__(self) -> str:
         """Show what is applied, and that it is slow."""
         shown = ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
-        what = f"{self.transform}({shown})" if self._is_path() else repr(self.transform)
+        what = f"{self.transform}({shown})" if self._is_path() else f"<{name_of(self.transform)}>"
         return f"External({what}, p={self.p:g}, slow: one example at a time)"
 
     def to_dict(self) -> dict[str, Any]:

@@ -104,15 +104,15 @@ def air_absorption(
     max_distance: float = 100.0,
 ) -> Converted:
     """`distance_m` is `min_distance`, `max_distance`; `temperature_c` is `min_temperature`, `max_temperature`;
-    `humidity_percent` is `min_humidity`, `max_humidity`. By ISO 9613-1, any temperature; theirs takes coefficients of
-    energy for those of amplitude and absorbs about twice as many dB.
+    `humidity_percent` is `min_humidity`, `max_humidity`. By ISO 9613-1, any temperature; theirs absorbs 1.3 to 1.9
+    times as many dB.
     """
     ours = AirAbsorption(
         distance_m=(min_distance, max_distance),
         temperature_c=(min_temperature, max_temperature),
         humidity_percent=(min_humidity, max_humidity),
     )
-    return Converted(ours, "by ISO 9613-1: about half as many dB")
+    return Converted(ours, "by ISO 9613-1: 1.3 to 1.9 times fewer dB")
 
 
 @counterpart("audiomentations.Aliasing", "Downsample")
