@@ -86,6 +86,16 @@ def read_hugging_face(dataset: Any, *, text: str | None = None) -> list[Utteranc
     ]
 
 
+def other_columns(dataset: Any) -> list[dict[str, Any]]:
+    """Return the rows of a data set without sound, pictures and whatever else would have to be decoded.
+
+    Args:
+        dataset: a ``datasets.Dataset``.
+    """
+    plain = [name for name, feature in dataset.features.items() if not hasattr(feature, "decode_example")]
+    return list(dataset.with_format(None).select_columns(plain))
+
+
 def _text_column(found: Sequence[str], usual: str | None, given: str | None) -> str:
     name = given or usual or "label"
     if name not in found:

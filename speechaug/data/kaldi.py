@@ -34,11 +34,13 @@ def read_kaldi(folder: Path) -> list[Utterance]:
 
     Source: https://kaldi-asr.org/doc/data_prep.html
     """
-    recordings = {name: _path(folder, name, value) for name, value in _read(folder / "wav.scp").items()}
-    texts, speakers = _read(folder / "text"), _read(folder / "utt2spk")
+    recordings = {name: _path(folder, name, value) for name, value in read_pairs(folder / "wav.scp").items()}
+    texts, speakers = read_pairs(folder / "text"), read_pairs(folder / "utt2spk")
     parts: dict[str, tuple[str, float, float | None]] = {name: (name, 0.0, None) for name in recordings}
     if (folder / "segments").exists():
-        parts = {name: _segment(folder, name, value, recordings) for name, value in _read(folder / "segments").items()}
+        parts = {
+            name: _segment(folder, name, value, recordings) for name, value in read_pairs(folder / "segments").items()
+        }
     strangers = sorted(set(texts) - set(parts))
     if strangers:
         told = f"{folder / 'text'}: {len(strangers)} transcripts have no utterance: {shorten(strangers)}"
@@ -49,8 +51,15 @@ def read_kaldi(folder: Path) -> list[Utterance]:
     ]
 
 
-def _read(path: Path) -> dict[str, str]:
-    """Read lines of a key and a value; an absent file holds none."""
+def read_pairs(path: Path) -> dict[str, str]:
+    """Read lines of a key and a value; an absent file holds none.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: if a key comes twice.
+    """
     if not path.exists():
         return {}
     pairs: dict[str, str] = {}

@@ -78,33 +78,67 @@ def read_shards(paths: list[Path]) -> list[Utterance]:
 
 def _read_shard(path: Path) -> list[Utterance]:
     samples: dict[str, dict[str, Any]] = {}
-    with _open_tar(path) as tar:
-        for member in _members(tar, path):
-            folder, _, name = member.name.removeprefix("./").rpartition("/")
-            stem, dot, ending = name.partition(".")
-            if not member.isdir() and stem and dot:
-                key = f"{folder}/{stem}" if folder else stem
-                _collect(samples.setdefault(key, {}), f".{ending.lower()}", tar, member, f"{path}: {key}")
+    with open_tar(path) as tar:
+        for member in members_of(tar, path):
+            key, ending = sample_of(member)
+            if key:
+                collect(samples.setdefault(key, {}), ending, tar, member)
     silent = [name for name, sample in samples.items() if "audio" not in sample]
     if silent:
         warnings.warn(f"{path}: {len(silent)} samples have no sound and are left out: {shorten(silent)}", stacklevel=5)
-    return [_utterance(path, name, sample) for name, sample in samples.items() if "audio" in sample]
+    return [utterance_of(path, name, sample) for name, sample in samples.items() if "audio" in sample]
 
 
-def _collect(sample: dict[str, Any], ending: str, tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> None:
-    """Keep what a member is good for: the place of a sound, the contents of a transcript."""
+def sample_of(member: tarfile.TarInfo) -> tuple[str, str]:
+    """Tell which sample a member belongs to, and its ending, in lower case; both are empty where it is of none.
+
+    Args:
+        member: of a shard.
+
+    Example:
+        >>> sample_of(tarfile.TarInfo("./ann/u1.clean.FLAC"))
+        ('ann/u1', '.clean.flac')
+    """
+    folder, _, name = member.name.removeprefix("./").rpartition("/")
+    stem, dot, ending = name.partition(".")
+    if member.isdir() or not stem or not dot:
+        return "", ""
+    return f"{folder}/{stem}" if folder else stem, f".{ending.lower()}"
+
+
+def collect(sample: dict[str, Any], ending: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+    """Keep what a member is good for: the place of a sound, the contents of a transcript.
+
+    Args:
+        sample: what is known of the sample so far.
+        ending: of the member.
+        tar: that holds it.
+        member: which.
+
+    Raises:
+        ValueError: if the sample has a sound already.
+    """
     if not member.isfile():
         return  # a link; without a sound of its own the sample is named
     if ending.endswith(SOUNDS):
         if "audio" in sample:
-            raise ValueError(f"{where}: must have one sound, got {member.name!r} as well")
+            raise ValueError(f"{tar.name}: {sample_of(member)[0]}: must have one sound, got {member.name!r} as well")
         sample["audio"] = piece(str(tar.name), member.offset_data, member.size)
     elif ending in (".txt", ".json", ".cls"):
         held = tar.extractfile(member)
         sample[ending] = b"" if held is None else held.read()
 
 
-def _open_tar(path: Path) -> tarfile.TarFile:
+def open_tar(path: Path) -> tarfile.TarFile:
+    """Open a shard.
+
+    Args:
+        path: of the shard.
+
+    Raises:
+        FileNotFoundError: if it is absent.
+        ValueError: if it is compressed or no tar.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such shard")
     if COMPRESSED.fullmatch(path.name) or _is_compressed(path):
@@ -120,8 +154,16 @@ def _is_compressed(path: Path) -> bool:
         return file.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"))
 
 
-def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yield what the tar holds, up to where it breaks off."""
+def members_of(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield what a tar holds, up to where it breaks off, which is told in a warning.
+
+    Args:
+        tar: open.
+        path: of it.
+
+    Raises:
+        ValueError: if it has holes.
+    """
     size = path.stat().st_size
     try:
         for member in tar:
@@ -137,7 +179,17 @@ def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
         warnings.warn(f"{path}: ends too early ({error}); what comes before is used", stacklevel=6)
 
 
-def _utterance(path: Path, name: str, sample: Mapping[str, Any]) -> Utterance:
+def utterance_of(path: Path, name: str, sample: Mapping[str, Any]) -> Utterance:
+    """Return the utterance of a sample.
+
+    Args:
+        path: of the shard.
+        name: of the sample.
+        sample: what :func:`collect` kept of it.
+
+    Raises:
+        ValueError: if its transcript is malformed.
+    """
     where = f"{path}: {name}"
     try:
         row = json.loads(sample.get(".json", "{}"))
