@@ -59,7 +59,8 @@ class SpeechDataModule(NativeDataModule):
     nothing. A checkpoint within an epoch resumes at the next batch.
 
     What is missing, empty, corrupt, too short or holds NaN is left out, and named in one warning with what is
-    resampled: how many of each, and the first ten. Several channels are mixed to their mean.
+    resampled: how many of each, and the first ten; after ``setup`` all of them are in ``findings``. Several channels
+    are mixed to their mean.
 
     Args:
         train: what to train on: anything that :func:`speechaug.read_manifest` reads, such as a manifest, a folder, a
@@ -200,6 +201,7 @@ class SpeechDataModule(NativeDataModule):
             self.suite = resolve_suite(test_suite, sample_rate, self.test_noise, self.test_rooms)
             self.test_conditions = {condition.name: condition.policy for condition in self.suite.conditions}
         self.left_out: dict[str, int] = {}
+        self.findings: list[Finding] = []
         self._datasets: dict[str, SpeechDataset] = {}
         self._sampler: BucketSampler | None = None
         self._resume: dict[str, int] | None = None
@@ -260,7 +262,7 @@ class SpeechDataModule(NativeDataModule):
     def _scan(self, sides: dict[str, list[Utterance]]) -> dict[str, list[Recording]]:
         room = int(self.cache_mb * 1e6)
         recordings: dict[str, list[Recording]] = {}
-        findings: list[Finding] = []
+        self.findings.clear()
         for side, utterances in sides.items():
             found, wrong = scan(
                 utterances,
@@ -276,10 +278,10 @@ class SpeechDataModule(NativeDataModule):
                 raise ValueError(f"{side}: none of {len(utterances)} recordings can be used: {reasons}")
             room -= sum(recording.samples.nbytes for recording in found if recording.samples is not None)
             recordings[side] = found
-            findings += wrong
+            self.findings += wrong
             self.left_out[side] = count_left_out(wrong)
-        if findings:
-            rank_zero_warn(summarize(findings, sum(map(len, sides.values()))))
+        if self.findings:
+            rank_zero_warn(summarize(self.findings, sum(map(len, sides.values()))))
         return recordings
 
     def _transport(self, side: str) -> Transport:
