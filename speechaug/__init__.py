@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from speechaug.data import SpeechDataModule, Utterance, read_manifest, write_manifest
     from speechaug.draws import Draws
     from speechaug.features import LogMel
+    from speechaug.folders import augment_folder
     from speechaug.interop.external import External
     from speechaug.policy_file import load_policy, save_policy
     from speechaug.rng import Rng
@@ -101,6 +102,7 @@ __all__ = [
     "VocalTractLength",
     "Whisper",
     "augment",
+    "augment_folder",
     "from_dict",
     "load_policy",
     "presets",
@@ -117,6 +119,7 @@ _ON_FIRST_USE = {
     "SpeechRecognizer": "speechaug.asr",
     "Tokenizer": "speechaug.asr",
     "Utterance": "speechaug.data",
+    "augment_folder": "speechaug.folders",
     "read_manifest": "speechaug.data",
     "write_manifest": "speechaug.data",
 }
@@ -127,7 +130,7 @@ def __getattr__(name: str) -> Any:
     """Import a name when it is first used."""
     if name in _ON_FIRST_USE:
         return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
-    if name in ("asr", "audio", "callbacks", "data", "interop", "presets", "robustness", "testing"):
+    if name in ("asr", "audio", "callbacks", "data", "folders", "interop", "presets", "robustness", "testing"):
         return importlib.import_module(f"speechaug.{name}")
     if name in __all__:
         return getattr(importlib.import_module("speechaug._core"), name)

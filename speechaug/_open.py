@@ -7,6 +7,7 @@ them can be copied to other processes.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -26,6 +27,7 @@ _STREAMED = 0x7FFF_F000
 _ENDLESS = 2**62
 # No encoding packs more samples into a byte: FLAC needs about one for 4,000 of silence.
 _DENSEST = 2**14
+_BLOCK = 2**20
 # Where libsndfile notes that less is there than a header says: WAV, AIFF, AU, W64 and RF64.
 _CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
@@ -130,6 +132,22 @@ def open_sound(source: AudioSource) -> Iterator[Any]:
                 raise AudioError(f"{source}: claims {file.frames} samples in {size} bytes, its header is corrupt")
             _check_whole(source, file.extra_info)
             yield file
+
+
+def file_hash(source: AudioSource) -> str:
+    """Return the SHA-256 of an encoded sound file, what ``sha256sum`` prints.
+
+    Args:
+        source: path, piece or object.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+    """
+    digest = hashlib.sha256()
+    with _bytes_of(source) as held, held.open("rb") if isinstance(held, Path) else nullcontext(held) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _bytes_of(source: AudioSource) -> AbstractContextManager[Any]:

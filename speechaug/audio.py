@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,24 +105,66 @@ def read(
         >>> samples.shape, samples.dtype, rate
         ((1, 800), dtype('float32'), 16000)
     """
-    if not (math.isfinite(offset_s) and offset_s >= 0):
-        raise ValueError(f"read: offset_s must be >= 0, got {offset_s!r} for {path}")
-    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
-        raise ValueError(f"read: duration_s must be > 0, got {duration_s!r} for {path}")
+    _check_part(path, offset_s, duration_s)
     with open_sound(path) as file:
         rate = int(file.samplerate)
-        first = round(offset_s * rate)
-        if first >= file.frames:
-            raise AudioError(
-                f"{path}: ends at {file.frames / rate:.3f} s, before the offset of {offset_s} s", "beyond_end"
-            )
-        wanted = file.frames - first
-        if duration_s is not None:
-            wanted = min(wanted, max(1, round(duration_s * rate)))
+        first, wanted = _part(file, path, offset_s, duration_s)
         samples = _decode(file, first, wanted, path)
     if sample_rate is None or sample_rate == rate:
         return samples, rate
     return resample(samples, rate, sample_rate), sample_rate
+
+
+def blocks(
+    path: AudioSource,
+    *,
+    block_s: float,
+    sample_rate: int | None = None,
+    offset_s: float = 0.0,
+    duration_s: float | None = None,
+) -> Iterator[FloatArray]:
+    """Read an audio file block by block: a long one in little memory.
+
+    Args:
+        path: as for :func:`read`.
+        block_s: length of a block, in seconds; a file that is no longer comes as one, just as :func:`read` reads it.
+        sample_rate: rate to resample to, in Hz; None keeps the rate of the file.
+        offset_s: where to begin, in seconds.
+        duration_s: how much to read, in seconds; None reads to the end.
+
+    Shape: blocks ``(C, T)``.
+
+    Raises:
+        OSError, ValueError: as :func:`read`, when the block is reached.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "tone.wav"
+        >>> clipped = write(path, 0.5 * np.sin(np.arange(2_000, dtype=np.float32)), 8_000)
+        >>> [block.shape for block in blocks(path, block_s=0.1)]
+        [(1, 800), (1, 800), (1, 400)]
+    """
+    import soxr
+
+    _check_part(path, offset_s, duration_s)
+    with open_sound(path) as file:
+        rate = int(file.samplerate)
+        first, wanted = _part(file, path, offset_s, duration_s)
+        block = max(1, round(block_s * rate))
+        if wanted <= block:
+            samples = _decode(file, first, wanted, path)
+            yield samples if sample_rate is None else resample(samples, rate, sample_rate)
+            return
+        stream = soxr.ResampleStream(rate, sample_rate or rate, file.channels, quality="HQ")
+        file.seek(first)
+        for start in range(first, first + wanted, block):
+            count = min(block, first + wanted - start)
+            samples = _next(file, start, count, path)
+            if sample_rate not in (None, rate):
+                more = stream.resample_chunk(samples.T, last=start + count == first + wanted)
+                samples = np.ascontiguousarray(more.T)
+            if samples.shape[1]:
+                yield samples
 
 
 def resample(samples: FloatArray, rate: int, new_rate: int) -> FloatArray:
@@ -232,15 +275,42 @@ def pcm_hash(samples: npt.ArrayLike, rate: int) -> str:
     return digest.hexdigest()
 
 
+def _check_part(path: AudioSource, offset_s: float, duration_s: float | None) -> None:
+    if not (math.isfinite(offset_s) and offset_s >= 0):
+        raise ValueError(f"read: offset_s must be >= 0, got {offset_s!r} for {path}")
+    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
+        raise ValueError(f"read: duration_s must be > 0, got {duration_s!r} for {path}")
+
+
+def _part(file: Any, path: AudioSource, offset_s: float, duration_s: float | None) -> tuple[int, int]:
+    """Return the first sample of a part, and how many there are."""
+    rate = int(file.samplerate)
+    first = round(offset_s * rate)
+    if first >= file.frames:
+        raise AudioError(f"{path}: ends at {file.frames / rate:.3f} s, before the offset of {offset_s} s", "beyond_end")
+    wanted: int = file.frames - first
+    return first, wanted if duration_s is None else min(wanted, max(1, round(duration_s * rate)))
+
+
 def _decode(file: Any, first: int, wanted: int, path: AudioSource) -> FloatArray:
     """Decode a part of an open file: all of it, finite, or an error."""
     import soundfile
 
     try:
         file.seek(first)
+    except soundfile.SoundFileError as error:
+        raise _corrupt(path, error) from error
+    return _next(file, first, wanted, path)
+
+
+def _next(file: Any, first: int, wanted: int, path: AudioSource) -> FloatArray:
+    """Decode what comes next, from sample ``first`` on."""
+    import soundfile
+
+    try:
         samples = file.read(wanted, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise AudioError(f"{path}: cannot be decoded, it is corrupt or cut short ({error})") from error
+        raise _corrupt(path, error) from error
     if len(samples) < wanted:
         raise AudioError(f"{path}: is cut short, {len(samples)} samples of {wanted} could be decoded")
     bad = ~np.isfinite(samples).all(axis=1)
@@ -248,3 +318,7 @@ def _decode(file: Any, first: int, wanted: int, path: AudioSource) -> FloatArray
         first_bad = first + int(bad.argmax())
         raise AudioError(f"{path}: holds non-finite samples, the first at sample {first_bad}", "not_finite")
     return np.ascontiguousarray(samples.T)
+
+
+def _corrupt(path: AudioSource, error: Exception) -> AudioError:
+    return AudioError(f"{path}: cannot be decoded, it is corrupt or cut short ({error})")

@@ -84,6 +84,7 @@ class Bank:
         self._clips: Clips | None = None
         self._loops: dict[torch.device, Clips] = {}
         self._raw: dict[torch.device, Clips] = {}
+        self._others: dict[int, Bank] = {}
 
     @classmethod
     def from_folder(cls, folder: str | Path, *, sample_rate: int, weights: dict[str, float] | None = None) -> Bank:
@@ -145,8 +146,14 @@ class Bank:
             raise ValueError(f"Bank: folder must hold usable audio files, got {self.folder!r}")
         self._check_weights(names)
         self._fill(tuple(names), tuple(hashes), clips)
-        if self._expected not in (None, self.digest):
+        try:
+            self._check_digest(self._digest_at(self.sample_rate))
+        except ValueError:
             self._clips = None
+            raise
+
+    def _check_digest(self, digest: str) -> None:
+        if self._expected not in (None, digest):
             raise ValueError(
                 f"Bank: the clips in {self.folder!r} must have the digest {self._expected}; they are not those the "
                 'policy was saved with; to use others on purpose, load_policy(path, banks={"AddNoise": sa.Bank(...)})'
@@ -208,7 +215,11 @@ class Bank:
         """Hash of all that makes the bank what it is."""
         if self._clips is None and self._expected is not None:
             return self._expected
-        spelled = json.dumps([self.sample_rate, self.names, self.hashes, sorted((self.weights or {}).items())])
+        return self._digest_at(self.sample_rate)
+
+    def _digest_at(self, sample_rate: int) -> str:
+        """Hash what the bank would be at a rate."""
+        spelled = json.dumps([sample_rate, self.names, self.hashes, sorted((self.weights or {}).items())])
         return hashlib.blake2b(spelled.encode(), digest_size=8).hexdigest()
 
     def __len__(self) -> int:
@@ -238,6 +249,40 @@ class Bank:
         if self.weights is not None:
             arguments["weights"] = dict(self.weights)
         return {"class_path": "speechaug.Bank", "init_args": arguments}
+
+    def at_rate(self, sample_rate: int) -> Bank:
+        """Return the bank at another rate: the same clips, decoded anew where they came from files; made once.
+
+        Args:
+            sample_rate: in Hz.
+
+        Raises:
+            ValueError: as :meth:`load`.
+
+        Example:
+            >>> bank = Bank.from_arrays([np.sin(np.arange(800) / 5)], sample_rate=16_000)
+            >>> bank.at_rate(8_000).clip(0).shape, bank.at_rate(8_000).hashes == bank.hashes
+            ((400,), True)
+        """
+        if sample_rate == self.sample_rate:
+            return self
+        if sample_rate not in self._others:
+            self._others[sample_rate] = self._from_files(sample_rate) if self.folder else self._resampled(sample_rate)
+        return self._others[sample_rate]
+
+    def _from_files(self, sample_rate: int) -> Bank:
+        other = Bank(self.folder, sample_rate=sample_rate, weights=self.weights)
+        other.load()
+        self._check_digest(other._digest_at(self.sample_rate))
+        return other
+
+    def _resampled(self, sample_rate: int) -> Bank:
+        from speechaug.audio import resample
+
+        clips = [resample(self.clip(index)[None], self.sample_rate, sample_rate)[0] for index in range(len(self))]
+        other = Bank.from_arrays(clips, sample_rate=sample_rate, names=self.names, hashes=self.hashes)
+        other.weights = self.weights
+        return other
 
     def draw(self, rng: Rng) -> Ints:
         """Draw a clip for each row."""

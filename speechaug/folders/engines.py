@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from speechaug.folders.items import Engine, Item, Made, Work
+from speechaug.folders.local import local
 
 
-def local(work: Work, items: Sequence[Item], workers: int) -> Iterator[Made]:
-    """Make items by processes of this machine; a worker that is killed is replaced, and its item tried again.
-
-    Args:
-        work: what makes an item.
-        items: what to make.
-        workers: processes; 0 for none beside this one.
-    """
-    for item in items:
-        yield work(item)
-
-
-def ray(work: Work, items: Sequence[Item], workers: int) -> Iterator[Made]:
+def ray(work: Work, items: Sequence[Item], workers: int) -> Generator[Made, None, None]:
     """Make items by the workers of a Ray cluster; see :mod:`speechaug.folders.ray`."""
     from speechaug.folders.ray import ray_engine
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from speechaug.folders.items import Report
+from speechaug.data.patterns import SOUNDS, visible_files
+from speechaug.folders.items import Options, Recording, Report
+from speechaug.folders.job import run_job
 from speechaug.transform import Transform
+
+_ENDINGS = frozenset(SOUNDS) | {".oga", ".rf64", ".nist", ".sph", ".m4a", ".aac", ".mp4", ".wma", ".amr", ".webm"}
+"""What is taken for sound; the last six cannot be read, and are named so."""
 
 
 def augment_folder(
@@ -45,5 +53,70 @@ def augment_folder(
         dry_run: whether to write nothing and only say what would be done.
         engine: ``local`` or ``ray``.
         progress: whether to show a progress bar; None shows it on a terminal.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if ``src`` and ``dst`` lie in each other, nothing is found, ``dst`` holds something else, the policy
+            mixes examples, or an argument is wrong.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np, speechaug as sa
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = sa.audio.write(folder / "speech" / "ann" / "seven.wav", 0.1 * np.sin(np.arange(8_000)), 16_000)
+        >>> done = augment_folder(folder / "speech", folder / "more", sa.Gain(gain_db=(-6.0, 6.0)), copies=2, workers=0)
+        >>> done.files, sorted(path.name for path in folder.glob("more/ann/*"))
+        (2, ['seven_aug1.flac', 'seven_aug2.flac'])
     """
-    raise NotImplementedError
+    options = Options(
+        copies=copies,
+        seed=seed,
+        workers=workers,
+        format=format,
+        sample_rate=sample_rate,
+        overwrite=overwrite,
+        exclude=tuple(exclude),
+        limit=limit,
+        dry_run=dry_run,
+        engine=engine,
+        progress=progress,
+    )
+    return run_job(find_recordings(Path(src), Path(dst)), dst, policy, options)
+
+
+def find_recordings(src: Path, dst: Path) -> list[Recording]:
+    """List the recordings below a folder; hidden files are left out, links to folders followed.
+
+    Args:
+        src: where to look.
+        dst: where copies are to go, which must lie apart from it.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if nothing is found, or the two lie in each other.
+    """
+    if not src.is_dir():
+        raise FileNotFoundError(f"{src}: {'is a file, not a folder' if src.exists() else 'no such folder'}")
+    names = [name for name in visible_files(src) if PurePosixPath(name).suffix.lower() in _ENDINGS]
+    _check_apart(src, dst, names)
+    if not names:
+        raise ValueError(f"{src}: holds no sound files ({', '.join(sorted(_ENDINGS))})")
+    ids = {name: unicodedata.normalize("NFC", name) for name in names}
+    plain = Counter(_without_ending(one).casefold() for one in ids.values())
+    return [
+        Recording(id=one, source=src / name, name=one if plain[_without_ending(one).casefold()] > 1 else _without_ending(one))
+        for name, one in ids.items()
+    ]
+
+
+def _without_ending(name: str) -> str:
+    return name[: -len(PurePosixPath(name).suffix)]
+
+
+def _check_apart(src: Path, dst: Path, names: Sequence[str]) -> None:
+    """Refuse to write among the recordings, or beside them where they lie in what is written; links are followed."""
+    target = Path(os.path.realpath(dst))
+    for folder in {src, *((src / name).parent for name in names)}:
+        real = Path(os.path.realpath(folder))
+        if real == target or real in target.parents or target in real.parents:
+            raise ValueError(f"augment: dst must lie outside src and src outside dst, got {str(dst)!r} and {str(src)!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 ``transforms`` and what else is known."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Recording:
     """A recording, or a part of one, to be augmented.
 
@@ -38,7 +38,7 @@ class Recording:
     sidecars: Mapping[str, bytes] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
     """One output to make.
 
@@ -89,7 +89,7 @@ class Work(Protocol):
         """Write the sound file of an item and return its line of the manifest."""
 
 
-Engine = Callable[[Work, Sequence[Item], int], Iterator[Made]]
+Engine = Callable[[Work, Sequence[Item], int], Generator[Made, None, None]]
 """Makes items by so many workers, in any order; an item whose worker dies again and again has failed."""
 
 
@@ -127,3 +127,10 @@ class Report:
     made: int
     audio_s: float
     failures: tuple[Failure, ...]
+
+    def __str__(self) -> str:
+        """Say what was done in a line, and in one more for each recording that failed, why."""
+        new = "" if self.made == self.files else f", {self.made} of them new"
+        told = f"{self.files} files in {self.folder}{new}, {self.audio_s / 3_600:.2f} hours of audio"
+        failed = f"; {len(self.failures)} recordings failed:" if self.failures else ""
+        return "\n".join([told + failed, *(f"  {one.id}: {one.reason}" for one in self.failures)])

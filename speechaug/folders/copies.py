@@ -1,0 +1,174 @@
+"""One copy of one recording: read, augmented, written, told in a line of the manifest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechaug._lines import complete_file
+from speechaug._threads import one_thread
+from speechaug.audio import FloatArray
+from speechaug.draws import Draws
+from speechaug.folders.formats import Target, choose
+from speechaug.folders.items import Item, Made, Recording, Row
+from speechaug.folders.policies import at_rate
+from speechaug.folders.sidecars import beside, carry
+from speechaug.folders.sounds import Header, Sound, Writer, copy_writer, make_folder, read_header
+from speechaug.folders.times import Piece, are_timed, move_rows, timeline
+from speechaug.rng import Rng
+from speechaug.transform import Transform
+
+_DIGITS = 3  # of a measured ratio
+
+
+class _Done(NamedTuple):
+    """A piece that was augmented: where it was, what was drawn, and the ratio of speech to noise that came of it."""
+
+    piece: Piece
+    snr_db: float | None
+
+
+@dataclass(frozen=True)
+class CopyWork:
+    """Makes copies; what a worker does. A copy depends on policy, seed, id, number and sound alone.
+
+    Args:
+        folder: to write to.
+        policy: waveform policy.
+        seed: of the draws.
+        format: of the copies.
+        sample_rate: of the copies, in Hz; None for that of each recording.
+    """
+
+    folder: Path
+    policy: Transform
+    seed: int
+    format: str
+    sample_rate: int | None
+    _policies: dict[int, Transform] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _last: list[Sound] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __call__(self, item: Item) -> Made:
+        """Write a copy and its sidecars; whatever is wrong with it is told, and the others can be made."""
+        try:
+            with one_thread():
+                return Made(item, self._make(item))
+        except Exception as error:
+            return Made(item, None, explain(error))
+
+    def target(self, header: Header) -> Target:
+        """Say what a copy of a recording is written as."""
+        heard = header.sample_rate, header.channels
+        return choose(self.format, self.sample_rate, header.container, header.subtype, heard)
+
+    def _make(self, item: Item) -> Row:
+        sound = self._sound(item.recording)
+        target = self.target(sound.header)
+        path = self.folder / f"{item.id}.{target.ending}"
+        make_folder(self.folder, path)
+        with copy_writer(path, target, sound.header.tags) as writer:
+            done = self._augment(item, sound, target.sample_rate, writer)
+            duration_s = writer.frames / target.sample_rate
+            moved = self._carry(item, path, [one.piece for one in done], target.sample_rate, duration_s)
+        row = {
+            "id": item.id,
+            "audio": path.relative_to(self.folder).as_posix(),
+            "source": item.recording.id,
+            "source_hash": sound.hash,
+            "copy": item.copy,
+            "sample_rate": target.sample_rate,
+            "duration": duration_s,
+            "clipped": writer.clipped,
+            **_told(done),
+        }
+        return {**item.recording.columns, **moved, **row}
+
+    def rate_of(self, recording: Recording) -> int | None:
+        """Say at which rate copies of a recording are made, in Hz; None where it cannot be read."""
+        try:
+            return self.target(read_header(recording)).sample_rate
+        except (OSError, ValueError):
+            return None
+
+    def at_rate(self, sample_rate: int) -> Transform:
+        """Return the policy with its banks at a rate; they are decoded once."""
+        if sample_rate not in self._policies:
+            self._policies[sample_rate] = at_rate(self.policy, sample_rate)
+        return self._policies[sample_rate]
+
+    def _sound(self, recording: Recording) -> Sound:
+        """Open a recording, unless it is the last one again."""
+        if not self._last or self._last[0].recording != recording:
+            self._last[:] = [Sound(recording)]
+        return self._last[0]
+
+    def _augment(self, item: Item, sound: Sound, sample_rate: int, writer: Writer) -> list[_Done]:
+        policy, done, first = self.at_rate(sample_rate), list[_Done](), 0
+        for number, samples in enumerate(sound.pieces(sample_rate)):
+            name = f"{item.recording.id}#{number}" if number else item.recording.id
+            draws = policy.sample(Rng.from_ids(seed=self.seed, epoch=item.copy - 1, ids=[name]))
+            y, extras = _apply(policy, samples, draws, sample_rate)
+            writer.write(y)
+            done.append(_Done(Piece(first, samples.shape[1], y.shape[1], draws), _snr_db(extras)))
+            first += samples.shape[1]
+        return done
+
+    def _carry(
+        self, item: Item, path: Path, pieces: list[Piece], sample_rate: int, duration_s: float
+    ) -> Mapping[str, Any]:
+        """Write what lies beside the recording beside the copy, and return what it says of the words."""
+        recording = item.recording
+        move = timeline(self.policy, pieces, sample_rate)
+        words = recording.columns.get("words")
+        told: Row = {"words": move_rows(words, move, recording.id)} if are_timed(words) else {}
+        found = recording.sidecars
+        if found is None:
+            found = beside(Path(recording.source)) if isinstance(recording.source, (str, Path)) else {}
+        if not found:
+            return told
+        carried = carry(found, move, duration_s, item.id.rpartition("/")[2])
+        for ending, content in carried.files.items():
+            with complete_file(path.with_name(path.stem + ending)) as temporary:
+                temporary.write_bytes(content)
+        problems = {"problems": carried.problems} if carried.problems else {}
+        return {**carried.row(), **told, **problems}
+
+
+def explain(error: Exception) -> str:
+    """Say in a line what went wrong."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
+
+
+def _apply(
+    policy: Transform, samples: FloatArray, draws: Draws, sample_rate: int
+) -> tuple[FloatArray, Mapping[str, Tensor]]:
+    with torch.no_grad():
+        out = policy.run(torch.from_numpy(samples)[None], None, draws, sample_rate=sample_rate)
+    y: FloatArray = out.x[0, :, : int(out.lengths[0])].numpy()
+    if y.shape[1] == 0:  # a sample that was played faster
+        y = np.zeros((len(y), 1), np.float32)
+    return y, out.extras
+
+
+def _snr_db(extras: Mapping[str, Tensor]) -> float | None:
+    """Return the ratio of the speech to all noise that was added, as the transforms measured it."""
+    ratios = [float(values[0]) for name, values in extras.items() if name.rpartition(".")[2] == "snr_db"]
+    noise = math.fsum(10.0 ** (-ratio / 10.0) for ratio in ratios if math.isfinite(ratio))
+    return round(-10.0 * math.log10(noise), _DIGITS) if noise > 0.0 else None
+
+
+def _told(done: list[_Done]) -> Row:
+    """Tell what was done: in lists, one for each piece, where a recording was long."""
+    transforms, ratios = [one.piece.draws.to_dict() for one in done], [one.snr_db for one in done]
+    if len(done) > 1:
+        cuts = [one.piece.first for one in done]
+        return {"transforms": transforms, "snr_db": ratios, "cuts": cuts}
+    return {"transforms": transforms[0], **({} if ratios[0] is None else {"snr_db": ratios[0]})}

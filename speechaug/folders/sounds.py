@@ -1,0 +1,161 @@
+"""Recordings read and copies written, piece by piece."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from speechaug import audio
+from speechaug._lines import complete_file
+from speechaug._open import file_hash, open_sound
+from speechaug.audio import FloatArray
+from speechaug.folders.formats import FORMATS, Target, quantise
+from speechaug.folders.items import Recording
+from speechaug.folders.pieces import LONGEST_S, cut
+from speechaug.folders.stamps import remove_stamps
+
+_TAGS = ("title", "artist", "album", "tracknumber", "date", "genre", "comment", "copyright", "license")
+_AT_ONCE = 2**16  # samples: libsndfile's Vorbis encoder takes what it is given on the stack
+_BUFFER = 2**20
+
+
+class Header(NamedTuple):
+    """What a recording says of itself.
+
+    Attributes:
+        container: libsndfile's name of the format.
+        subtype: libsndfile's name of the encoding.
+        sample_rate: in Hz.
+        channels: number of channels.
+        duration_s: of the recording, in seconds, as its header says.
+        tags: title, artist and so on.
+    """
+
+    container: str
+    subtype: str
+    sample_rate: int
+    channels: int
+    duration_s: float
+    tags: Mapping[str, str]
+
+
+class Sound:
+    """A recording at the rate of its copies; of one that is not long the samples are kept, for its next copy.
+
+    Args:
+        recording: which.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        """Read the header, and hash the file."""
+        self.recording = recording
+        self.header = read_header(recording)
+        self.hash = file_hash(recording.source)
+        self._kept: tuple[int, FloatArray] | None = None
+
+    def pieces(self, sample_rate: int) -> Iterator[FloatArray]:
+        """Yield its pieces, float32 ``(C, T)``."""
+        if self._kept is not None and self._kept[0] == sample_rate:
+            yield self._kept[1]
+            return
+        recording = self.recording
+        blocks = audio.blocks(
+            recording.source,
+            block_s=LONGEST_S,
+            sample_rate=sample_rate,
+            offset_s=recording.offset_s,
+            duration_s=recording.duration_s,
+        )
+        for number, piece in enumerate(cut(blocks, sample_rate)):
+            if number == 0 and self.header.duration_s <= LONGEST_S:
+                self._kept = sample_rate, piece
+            yield piece
+
+
+def read_header(recording: Recording) -> Header:
+    """Read what a recording says of itself; nothing is decoded.
+
+    Raises:
+        OSError, ValueError: if it cannot be opened.
+    """
+    with open_sound(recording.source) as file:
+        tags = {name: text for name, text in file.copy_metadata().items() if name in _TAGS and text}
+        duration_s = file.frames / file.samplerate - recording.offset_s
+        duration_s = min(duration_s, recording.duration_s or duration_s)
+        return Header(file.format, file.subtype, file.samplerate, file.channels, duration_s, tags)
+
+
+class Writer:
+    """Writes the pieces of a copy.
+
+    Args:
+        file: an open ``soundfile.SoundFile``.
+        target: what is written.
+
+    Attributes:
+        frames: samples per channel written so far.
+        clipped: how many samples were beyond full scale, and were clipped.
+    """
+
+    def __init__(self, file: Any, target: Target) -> None:
+        """Start with nothing."""
+        self._file, self._target = file, target
+        self.frames = self.clipped = 0
+
+    def write(self, samples: FloatArray) -> None:
+        """Write a piece.
+
+        Raises:
+            ValueError: if it holds NaN or infinity.
+        """
+        if not np.isfinite(samples).all():
+            raise ValueError("the policy made samples that are not finite")
+        if not self._target.is_float:
+            self.clipped += int(np.count_nonzero(np.abs(samples) > 1.0))
+        levels = quantise(samples, self._target.subtype).T
+        for start in range(0, len(levels), _AT_ONCE):
+            self._file.write(levels[start : start + _AT_ONCE])
+        self.frames += len(levels)
+
+
+@contextmanager
+def copy_writer(path: Path, target: Target, tags: Mapping[str, str]) -> Iterator[Writer]:
+    """Open a copy to be written; it appears under its name when it is complete. The same samples, the same bytes.
+
+    Args:
+        path: of the copy; its folder must be there.
+        target: what it is written as.
+        tags: title, artist and so on.
+    """
+    import soundfile
+
+    container, (rate, channels) = FORMATS[target.ending].container, (target.sample_rate, target.channels)
+    # Through a file of Python's, because soundfile has the disk written to at once when it closes its own.
+    with complete_file(path) as temporary, temporary.open("w+b", buffering=_BUFFER) as held:
+        with soundfile.SoundFile(held, "w", rate, channels, target.subtype, format=container) as file:
+            for name, text in tags.items():
+                setattr(file, name, text)
+            yield Writer(file, target)
+        remove_stamps(held)
+
+
+def make_folder(root: Path, path: Path) -> None:
+    """Make the folder of a copy; never outside the root, not through a link either.
+
+    Raises:
+        ValueError: if a link leads it elsewhere.
+    """
+    if not lies_in(root, path.parent):
+        raise ValueError(f"{path}: would be written outside {root}, to {os.path.realpath(path.parent)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def lies_in(root: Path, folder: Path) -> bool:
+    """Say whether a folder is, or lies in, another one, wherever links lead."""
+    real = os.path.realpath(root)
+    return os.path.commonpath([real, os.path.realpath(folder)]) == real
