@@ -84,11 +84,11 @@ class Browser:
             raise RuntimeError(f"{method}: {answer['error']['message']}")
         return answer["result"]
 
-    def open(self, page: Path, *, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
-        """Load a file in a window of this size, for who prefers this colour scheme, and wait until it is done."""
+    def open(self, page: Path | str, *, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
+        """Load a file or an address in a window of this size, for who prefers this colour scheme, and wait for it."""
         self.resize(width, height)
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.send("Page.navigate", url=page.resolve().as_uri())
+        self.send("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def resize(self, width: int, height: int) -> None:

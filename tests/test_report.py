@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 from matplotlib.image import imread
+from pages import Page
 from rich.console import Console
 from simulated import evaluation
 
@@ -73,32 +73,6 @@ def tone(frequency_hz: float, seconds: float = 1.0, rate: int = 16_000) -> np.nd
 
 def sounds(condition: str, utterance: str) -> tuple[np.ndarray, np.ndarray, int]:
     return tone(1_000.0, 0.4), tone(1_000.0, 0.2), 16_000
-
-
-class Page(HTMLParser):
-    """Every tag with its attributes, and whether what was opened was closed."""
-
-    VOID = frozenset({"meta", "img", "br", "wbr", "link", "input"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def write(folder: Path, *evaluations: Evaluation, **settings: Any) -> str:
@@ -501,8 +475,8 @@ def test_curve_is_svg_in_the_colours_of_the_page():
     root = ElementTree.fromstring(svg)
     assert "viewBox" in root.attrib
     assert "#" not in svg
-    for number in map(float, re.findall(r"[ML](?=[\d.])([\d.]+) ", "".join(each.get("d", "") for each in root.iter()))):
-        assert 0 <= number <= 300
+    for x in map(float, re.findall(r"[ML](?=[\d.])([\d.]+) ", "".join(each.get("d", "") for each in root.iter()))):
+        assert 0 <= x <= 300
     shown = "".join(root.itertext())
     assert all(part in shown for part in ("20 dB", "−5", "<a>, 0 dB: 50.0\xa0% (40.0 to 70.0)"))
     assert "<a>: 10 % at 20 dB, 50 % at 0 dB" in root.get("aria-label", "")

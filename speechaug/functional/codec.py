@@ -23,6 +23,9 @@ FloatArray = npt.NDArray[np.float32]
 MP3_KBPS = (8.0, 64.0)
 """The bit rates, in steps of 8, that MP3 has at every sample rate, for one channel."""
 
+MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""The sample rates that MP3 has, in Hz."""
+
 OPUS_KBPS = (6.0, 256.0)
 """The bit rates libsndfile asks Opus for."""
 
@@ -32,7 +35,6 @@ LOWEST_RATE_FACTOR = 1.0 / 16.0
 _MU = 255.0
 _ROUNDING = 1e-6  # of a sample, so that 10 * 0.7 is 7
 _STEP = 4.0
-_MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 _MP3_DELAY = 1_105  # samples, of LAME (576) and of any decoder (529)
 
@@ -200,7 +202,7 @@ def _row_by_row(
 
 def _through_mp3(samples: FloatArray, kbps: float, sample_rate: int) -> tuple[FloatArray, float]:
     kbps = 8.0 * round(kbps / 8.0)
-    rate = _coding_rate(sample_rate, _MP3_RATES if kbps >= 32.0 else _MP3_RATES[:6])
+    rate = coding_rate(sample_rate, MP3_RATES if kbps >= 32.0 else MP3_RATES[:6])
     low, high = (8.0, 64.0) if rate < 16_000 else (8.0, 160.0) if rate < 32_000 else (32.0, 320.0)
     level = min((high - kbps) / (high - low), 0.999)  # 1 itself is refused
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "compression_level": level, "bitrate_mode": "CONSTANT"}
@@ -212,7 +214,7 @@ def _through_mp3(samples: FloatArray, kbps: float, sample_rate: int) -> tuple[Fl
 
 
 def _through_opus(samples: FloatArray, kbps: float, sample_rate: int) -> tuple[FloatArray, float]:
-    rate = _coding_rate(sample_rate, _OPUS_RATES)
+    rate = coding_rate(sample_rate, _OPUS_RATES)
     options = {"format": "OGG", "subtype": "OPUS", "compression_level": (OPUS_KBPS[1] - kbps) / np.ptp(OPUS_KBPS)}
     given = audio.resample(samples[None], sample_rate, rate)[0]
     encoded = _encode(given, rate, options)
@@ -221,7 +223,7 @@ def _through_opus(samples: FloatArray, kbps: float, sample_rate: int) -> tuple[F
     return _as_before(_decode(encoded), rate, sample_rate, len(samples)), reached
 
 
-def _coding_rate(sample_rate: int, rates: tuple[int, ...]) -> int:
+def coding_rate(sample_rate: int, rates: tuple[int, ...]) -> int:
     """Return the lowest rate that keeps all of the signal, else the highest there is."""
     return next((rate for rate in rates if rate >= sample_rate), rates[-1])
 

@@ -8,10 +8,13 @@ import struct
 import zlib
 from collections.abc import Sequence
 from textwrap import shorten, wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from speechaug.audio import resample
+from speechaug.functional.codec import MP3_RATES, coding_rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,22 +23,33 @@ if TYPE_CHECKING:
 WINDOW_S = 0.032
 MAX_COLUMNS = 480
 RANGE_DB = 70.0
+_SILENT_DB = -100.0
 PICTURE_ROWS, PICTURE_COLOURS = 128, 32  # as high as it is shown on the page; more colours are not seen
 _NOTHING = "#e4e4e4"  # where there is no sound, which is not the same as silence
 
 
-def spectrogram_uris(before: tuple[ArrayLike, int], after: tuple[ArrayLike, int]) -> tuple[str, str]:
-    """Draw two recordings with the same seconds per pixel and the same 70 dB of colours; PNG data URIs.
+def spectrogram_uris(*recordings: tuple[ArrayLike, int]) -> tuple[str, ...]:
+    """Draw recordings with the same seconds per pixel and the same 70 dB of colours; PNG data URIs.
 
     Args:
-        before: samples ``(T,)`` or ``(C, T)``, of which the first channel is shown, and their rate in Hz.
-        after: the same of the other recording.
+        recordings: samples ``(T,)`` or ``(C, T)``, of which the first channel is shown, and their rate in Hz.
     """
-    longest = max(seconds(before), seconds(after))
-    hop_s = max(0.01, longest / MAX_COLUMNS)
-    first, second = _power_db(*before, hop_s), _power_db(*after, hop_s)
-    top = max(float(first.max()), float(second.max()))
-    return _png_uri(first, top), _png_uri(second, top)
+    hop_s = max(0.01, max(map(seconds, recordings)) / MAX_COLUMNS)
+    pictures = [_power_db(*recording, hop_s) for recording in recordings]
+    top = max(_SILENT_DB + RANGE_DB, *(float(picture.max()) for picture in pictures))
+    return tuple(_png_uri(picture, top) for picture in pictures)
+
+
+def feature_uris(*pictures: ArrayLike) -> tuple[str, ...]:
+    """Draw features ``(F, T)`` with the same colours, those that the first one needs; PNG data URIs."""
+    low, high = _limits(pictures[0])
+    return tuple(_levels_uri((np.asarray(each)[::-1] - low) / ((high - low) or 1.0)) for each in pictures)
+
+
+def _limits(features: ArrayLike) -> tuple[float, float]:
+    """Ends of the colours: a single odd value would leave none for the rest."""
+    low, high = np.percentile(np.asarray(features, dtype=np.float64), (0.5, 99.5))
+    return float(low), float(high)
 
 
 def seconds(recording: tuple[ArrayLike, int]) -> float:
@@ -52,7 +66,7 @@ def _power_db(samples: ArrayLike, rate: int, hop_s: float) -> NDArray[np.float64
     padded = np.pad(x, (size // 2, size + hop))
     windows = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][:frames]
     spectrum = np.fft.rfft(windows * np.hanning(size), axis=1)
-    power: NDArray[np.float64] = 10 * np.log10(np.abs(spectrum.T) ** 2 + 1e-10)
+    power: NDArray[np.float64] = 10 * np.log10(np.abs(spectrum.T) ** 2 + 10 ** (_SILENT_DB / 10))
     return power
 
 
@@ -86,8 +100,7 @@ def before_after(before: tuple[ArrayLike, int], after: tuple[ArrayLike, int], *,
 def masks_before_after(before: ArrayLike, after: ArrayLike, *, title: str, done: str) -> Figure:
     """Draw features of a recording before and after masks, ``(F, T)`` each, with the same colours."""
     pictures = [np.asarray(picture, dtype=np.float64) for picture in (before, after)]
-    low, high = np.percentile(pictures[0], (0.5, 99.5))  # a single odd value would leave no colours for the rest
-    limits = float(low), float(high)
+    limits = _limits(pictures[0])
     spans = [(0.0, float(picture.shape[1]), 0.0, float(picture.shape[0])) for picture in pictures]
     figure, image = _two_panels(pictures, spans, limits, title, done)
     figure.supylabel("feature band", fontsize=9)
@@ -133,8 +146,12 @@ def _png_uri(power_db: NDArray[np.float64], top_db: float) -> str:
     rows = min(PICTURE_ROWS, len(power_db) - 1)
     edges = np.linspace(0, len(power_db) - 1, rows + 1).round().astype(np.int64)
     thin = np.maximum.reduceat(power_db, edges[:-1], axis=0)[::-1]  # the loudest of the bins that share a row
-    levels = np.clip((thin - top_db) / RANGE_DB + 1, 0, 1)
-    return _uri("image/png", _png(np.round(levels * (PICTURE_COLOURS - 1)).astype(np.uint8)))
+    return _levels_uri((thin - top_db) / RANGE_DB + 1)
+
+
+def _levels_uri(levels: NDArray[np.float64]) -> str:
+    """Draw levels, of which 0 is the first colour and 1 the last."""
+    return _uri("image/png", _png(np.round(np.clip(levels, 0, 1) * (PICTURE_COLOURS - 1)).astype(np.uint8)))
 
 
 def _png(picture: NDArray[np.uint8]) -> bytes:
@@ -153,12 +170,29 @@ def _png(picture: NDArray[np.uint8]) -> bytes:
 
 def audio_uri(samples: ArrayLike, rate: int) -> str:
     """Write samples ``(T,)`` or ``(C, T)`` as a FLAC data URI of 16 bits; what exceeds full scale is clipped."""
+    return _uri("audio/flac", _encoded(samples, rate, format="FLAC", subtype="PCM_16"))
+
+
+def small_audio_uri(samples: ArrayLike, rate: int) -> str:
+    """Write samples ``(T,)`` or ``(C, T)`` as an MP3 data URI of a high variable bit rate; every browser plays it.
+
+    MP3 has two channels at most: of more the first is heard. A rate that it does not have becomes the next higher one,
+    at most 48 kHz. What exceeds full scale is clipped.
+    """
+    channels = np.atleast_2d(np.asarray(samples, dtype=np.float32))
+    heard = channels if len(channels) <= 2 else channels[:1]
+    playable = coding_rate(rate, MP3_RATES)
+    options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": 0.0}
+    return _uri("audio/mpeg", _encoded(resample(heard, rate, playable), playable, **options))
+
+
+def _encoded(samples: ArrayLike, rate: int, **options: Any) -> bytes:
     import soundfile
 
-    page = io.BytesIO()
+    file = io.BytesIO()
     channels = np.clip(np.atleast_2d(np.asarray(samples, dtype=np.float32)), -1.0, 1.0)
-    soundfile.write(page, channels.T, rate, format="FLAC", subtype="PCM_16")
-    return _uri("audio/flac", page.getvalue())
+    soundfile.write(file, channels.T, rate, **options)
+    return file.getvalue()
 
 
 def _uri(kind: str, data: bytes) -> str:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from speechaug.preview.preview import preview
+from speechaug.preview.command import preview
 
 __all__ = ["preview"]
