@@ -17,12 +17,14 @@ class Command:
         function: ``module:name`` of the typed function whose arguments are the options; imported when it is needed. What
             it returns is the exit code if it is a whole number.
         places: its arguments that are given by their place.
+        several: what its only place is, if it takes one or more.
         examples: what its help ends with.
     """
 
     summary: str
     function: str
     places: tuple[str, ...] = ()
+    several: str = ""
     examples: str
 
     def load(self) -> Callable[..., Any]:
@@ -94,12 +96,51 @@ bytes.""",
         summary="compare evaluations: tables and a page",
         function="speechaug.robustness.report:report",
         places=("runs",),
+        several="folders of evaluations or trainings; one name: training seeds",
         examples=r"""
   speechaug report runs/mine
   speechaug report runs/before runs/after --baseline before \
       --output runs/report.html
   speechaug report runs/seed0 runs/seed1 runs/old --data test.jsonl
                                               with sounds""",
+    ),
+    "augment": Command(
+        summary="write augmented copies of folders, tables, shards",
+        function="speechaug.cli.jobs:run_augment",
+        places=("src", "dst"),
+        examples=r"""
+  speechaug augment digits/ more/ --policy policy.yaml --copies 5
+  speechaug augment digits/ more/ --policy small_sample --dry-run
+  speechaug augment train.jsonl more/ --policy policy.yaml --format wav
+  speechaug augment data/train more/ --policy policy.yaml        Kaldi
+  speechaug augment 'train-{000..127}.tar' more/ --policy policy.yaml
+  speechaug augment digits/ more/ --policy policy.yaml --engine ray
+                                              on the cluster of RAY_ADDRESS
+
+The same command goes on after Ctrl-C, and gives the same bytes with any number
+of workers, on one machine or many. The exit code is 1 when some recordings could
+not be used: they are listed at the end, and all others are done.""",
+    ),
+    "preview": Command(
+        summary="hear and see what a policy does to recordings",
+        function="speechaug.cli.jobs:run_preview",
+        places=("files",),
+        several="recordings, or a folder, of which a few are taken",
+        examples=r"""
+  speechaug preview digits/ --policy policy.yaml
+  speechaug preview one.wav --policy small_sample --draws 4 --output one.html
+  speechaug preview digits/ --policy specaugment:LD
+  speechaug preview digits/ --policy policy.yaml --serve --browse
+                                              with buttons for fresh draws""",
+    ),
+    "convert": Command(
+        summary="turn a configuration of audiomentations into a policy",
+        function="speechaug.convert:convert_file",
+        places=("src", "dst"),
+        examples=r"""
+  speechaug convert audiomentations.yaml policy.yaml
+  speechaug convert torch_audiomentations.yaml > policy.yaml
+  speechaug convert train.py:augment policy.yaml --exact""",
     ),
     "transforms": Command(
         summary="list every transform",
@@ -141,6 +182,9 @@ OVERVIEW = r"""examples:
   speechaug evaluate --data test.jsonl --command 'my_asr {wav}' --suite tiny
   speechaug corrupt test.jsonl noisy/  noisy test sets for any recognizer
   speechaug report runs/before runs/after
+  speechaug augment digits/ more/ --policy policy.yaml --copies 5
+  speechaug preview digits/ --policy policy.yaml --serve
+  speechaug convert audiomentations.yaml policy.yaml
   speechaug transforms                 every transform, its parameters and units
   speechaug doctor                     is the installation sound?
 
