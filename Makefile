@@ -7,7 +7,7 @@ STAMP   := $(VENV)/.speechaug-installed
 BENCH_STAMP := $(VENV)/.speechaug-bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench lint
+.PHONY: help demo test test-all bench docs lint
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ $(BENCH_STAMP): $(STAMP)
 
 bench: $(BENCH_STAMP)  ## measure speed beside other libraries
 	$(PY) -m benchmarks
+
+docs: $(STAMP)  ## build the documentation with its pictures and sounds into site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo "Open site/index.html"
 
 lint: $(STAMP)  ## style and types
 	$(PY) -m ruff check .

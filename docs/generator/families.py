@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import speechaug.interop  # noqa: F401  its transform enters the registry, too
 from speechaug import TRANSFORMS, Transform
 
 
@@ -109,5 +110,13 @@ FAMILIES = (
         ("spectrogram.mask", "spectrogram.warp"),
         "Act on features `(B, F, T)`, after the front end; `sa.presets.specaugment` holds the published policies. "
         "Small networks want narrow masks, and short trainings may do better without.",
+    ),
+    Family(
+        "external",
+        "Of other libraries",
+        ("interop.external",),
+        "What is missing here may exist elsewhere. A transform of audiomentations, torch-audiomentations or torchaudio "
+        "becomes a member like any other, at the speed of its library; "
+        "[Move from other libraries](../migrate.md) says which have a counterpart here.",
     ),
 )

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 import speechaug as sa
+from speechaug.interop import External
 from speechaug.page.pictures import spectrogram_uris
 from speechaug.page.words import ABBREVIATIONS, compact, split_unit
 from speechaug.transform import Span
@@ -49,6 +50,8 @@ def example(cls: type[sa.Transform]) -> sa.Transform:
     """Return a transform at the strong end of its default ranges, always on, with what else it needs."""
     if issubclass(cls, (sa.Compose, sa.OneOf, sa.SomeOf)):
         return cls([_room(), sa.PitchShift(semitones=(3.0, 5.0)), sa.LowPass(cutoff_hz=(1_000.0, 1_500.0))])
+    if cls is External:
+        return cls("audiomentations.SevenBandParametricEQ")
     if cls is sa.Rescale:
         return sa.Compose([sa.Gain(gain_db=(12.0, 12.0)), cls()])
     ends: dict[str, Any] = {entry.name: _strong_end(entry) for entry in fields(cls) if "span" in entry.metadata}

@@ -58,8 +58,9 @@ def _table(cls: type[Transform], text: Docstring, link: Link) -> str:
 
 
 def _default(entry: dataclasses.Field[Any]) -> str:
-    value = entry.default
-    if value is dataclasses.MISSING or (entry.name == "members" and not value):
+    made = entry.default_factory is not dataclasses.MISSING
+    value = entry.default_factory() if made else entry.default
+    if value is dataclasses.MISSING or entry.name == "members":
         return "needed"
     unit = split_unit(entry.name)[1]
     return f"{_ends(value)} {unit}".rstrip() if isinstance(value, (tuple, float, int)) else f"`{value!r}`"
