@@ -23,7 +23,7 @@ class CutTransform:
     """Augment the cuts of lhotse: ``cut_transforms=[CutTransform(policy)]`` of its data sets, or on a ``CutSet``.
 
     The sound is read, augmented and kept in memory; supervisions and alignments move with it, and what was cut off is
-    left out. A cut keeps its id, and what it gets depends on seed, epoch and id alone. Features that it had are dropped;
+    left out. A cut keeps its id, and what it gets depends on seed, epoch and id alone. Features that it had are gone,
     custom fields stay as they are.
 
     Args:

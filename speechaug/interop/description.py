@@ -18,15 +18,16 @@ LIBRARIES = ("audiomentations", "torch_audiomentations", "torchaudio")
 Description = dict[str, Any]
 """``transform``, the path of a class, and ``arguments``, whose values may be descriptions again."""
 
+_PADDING = ("mode", "padding_mode")  # which audiomentations keeps as NumPy calls it
 _FROM_CALLER = ("output_type",)  # what torch-audiomentations is told when it is called
 
 
 def describe(transform: Any) -> Any:
     """Return the description of a transform of another library, or the transform itself where that cannot be told.
 
-    It can be told where every argument of the class is an attribute of the object, as in audiomentations,
-    torch-audiomentations and most of torchaudio. What is nested, such as the members of a ``Compose``, is described
-    likewise, or left as it is.
+    It can be told where every argument of the class is an attribute of the object, and makes an object with the same
+    attributes, as in audiomentations, torch-audiomentations and most of torchaudio. What is nested, such as the members
+    of a ``Compose``, is described likewise, or left as it is.
 
     Example:
         >>> import audiomentations
@@ -46,15 +47,16 @@ def describe(transform: Any) -> Any:
             return transform
         if value not in (None, parameter.empty):
             arguments[name] = _plain(value)
-    return {"transform": _path(cls), "arguments": arguments}
+    arguments.update({name: "silence" for name in _PADDING if arguments.get(name) == "constant"})
+    return {"transform": _path(cls), "arguments": arguments} if _is_fixed(cls, arguments) else transform
 
 
-def build(description: Mapping[str, Any], sample_rate: int, **defaults: Any) -> Any:
+def build(description: Mapping[str, Any], sample_rate: int | None, **defaults: Any) -> Any:
     """Make the transform that a description names.
 
     Args:
         description: as :func:`describe` returns it.
-        sample_rate: in Hz, for a class that asks for one and was not given any.
+        sample_rate: in Hz, for a class that asks for one and was not given any; None for none.
         defaults: further arguments, where the class has them and was not given any.
 
     Raises:
@@ -86,6 +88,16 @@ def is_plain(value: Any) -> bool:
     return True
 
 
+def _is_fixed(cls: type, arguments: Description) -> bool:
+    """Say whether an object made with the arguments has them as its attributes again."""
+    try:
+        again = build({"transform": _path(cls), "arguments": arguments}, None)
+    except Exception:
+        return False
+    kept = {name: getattr(again, name, value) for name, value in arguments.items() if is_plain(value)}
+    return all(_plain(value) in (arguments[name], "constant") for name, value in kept.items() if name != "weights")
+
+
 def _path(cls: type) -> str:
     """Return the shortest path that leads to a class."""
     library = cls.__module__.partition(".")[0]
@@ -106,7 +118,7 @@ def _imported(path: str) -> Any:
         raise ImportError(f"{path} cannot be imported here: {error}") from error
 
 
-def _made(name: str, value: Any, sample_rate: int) -> Any:
+def _made(name: str, value: Any, sample_rate: int | None) -> Any:
     """Make an argument of what describes it."""
     if isinstance(value, Mapping) and "transform" in value:
         return build(value, sample_rate)

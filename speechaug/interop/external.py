@@ -155,10 +155,11 @@ def _call(transform: Any, samples: Tensor, sample_rate: int) -> Tensor:
         mono = samples.shape[0] == 1
         out = transform(samples[0].numpy() if mono else samples.numpy(), sample_rate)
         return torch.from_numpy(np.array(out, np.float32, ndmin=2))
-    if "sample_rate" not in inspect.signature(transform.forward).parameters:
-        return torch.as_tensor(transform(samples)).reshape(len(samples), -1).float()
-    batch = transform(samples[None], sample_rate=sample_rate)
-    return torch.as_tensor(getattr(batch, "samples", batch))[0].float()
+    if "sample_rate" in inspect.signature(transform.forward).parameters:
+        batch = transform(samples[None], sample_rate=sample_rate)
+        return torch.as_tensor(getattr(batch, "samples", batch))[0].float()
+    out = transform(samples)
+    return torch.as_tensor(out[0] if isinstance(out, tuple) else out).reshape(len(samples), -1).float()
 
 
 @contextmanager
