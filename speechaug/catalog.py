@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import textwrap
 from collections.abc import Iterator
 
 from speechaug import TRANSFORMS
 
+_NAMES = 21  # columns
+_WIDEST = 100
 _SHARED = ("members", "range_policy", "max_growth", "fuse")
 
 
@@ -40,10 +44,14 @@ def print_transforms(*, markdown_table: bool = False) -> None:
     if markdown_table:
         print(markdown(), end="")
         return
-    from rich.console import Console
-    from rich.table import Table
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    for wanted, heading in (("waveform", "waveforms"), ("spectrogram", "spectrograms"), ("either", "either")):
+        print(f"acts on {heading}\n")
+        for name, domain, fields, text in rows():
+            if domain == wanted:
+                print(_filled(f"{name:<{_NAMES}}{text}", width))
+                print(_filled(" " * _NAMES + fields, width) + "\n" * bool(fields))
 
-    table = Table("transform", "acts on", "parameters", "effect")
-    for row in rows():
-        table.add_row(*row)
-    Console().print(table)
+
+def _filled(line: str, width: int) -> str:
+    return textwrap.fill(line, width, subsequent_indent=" " * _NAMES, break_on_hyphens=False)

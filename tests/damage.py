@@ -25,7 +25,8 @@ def speech(seconds: float = 0.5, seed: int = 0) -> np.ndarray:
     """Return a tone that swells, with noise: every encoder has something to do."""
     generator = np.random.default_rng(seed)
     t = np.arange(int(seconds * RATE)) / RATE
-    return 0.3 * np.sin(2 * np.pi * (200 + 300 * t) * t) * np.sin(np.pi * t / seconds) + generator.normal(0, 0.01, t.size)
+    swell = 0.3 * np.sin(np.pi * t / seconds)
+    return swell * np.sin(2 * np.pi * (200 + 300 * t) * t) + generator.normal(0, 0.01, t.size)
 
 
 def encoded(ending: str) -> bytes:

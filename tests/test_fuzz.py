@@ -1,4 +1,4 @@
-"""500 damaged files through training, evaluation and folder jobs: nothing crashes or hangs, and what is bad is named."""
+"""500 damaged files through training, evaluation and folder jobs: no crash, no hang, and what is bad is named."""
 
 from __future__ import annotations
 

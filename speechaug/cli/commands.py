@@ -5,7 +5,21 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Last(NamedTuple):
+    """The last argument that is given by its place.
+
+    Attributes:
+        name: of the argument.
+        nargs: how many words it takes: ``?`` or ``+``.
+        help: what it is.
+    """
+
+    name: str
+    nargs: str
+    help: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,17 +28,17 @@ class Command:
 
     Args:
         summary: its line in the list of commands.
-        function: ``module:name`` of the typed function whose arguments are the options; imported when it is needed. What
-            it returns is the exit code if it is a whole number.
+        function: ``module:name`` of the typed function whose arguments are the options, imported when it is needed.
+            What it returns is the exit code if it is a whole number.
         places: its arguments that are given by their place.
-        several: what its only place is, if it takes one or more.
+        last: an argument after these that takes none or one (``?``), or one or more (``+``).
         examples: what its help ends with.
     """
 
     summary: str
     function: str
     places: tuple[str, ...] = ()
-    several: str = ""
+    last: Last | None = None
     examples: str
 
     def load(self) -> Callable[..., Any]:
@@ -95,8 +109,7 @@ bytes.""",
     "report": Command(
         summary="compare evaluations: tables and a page",
         function="speechaug.robustness.report:report",
-        places=("runs",),
-        several="folders of evaluations or trainings; one name: training seeds",
+        last=Last("runs", "+", "folders of evaluations or trainings; one name: training seeds"),
         examples=r"""
   speechaug report runs/mine
   speechaug report runs/before runs/after --baseline before \
@@ -106,7 +119,7 @@ bytes.""",
     ),
     "augment": Command(
         summary="write augmented copies of folders, tables, shards",
-        function="speechaug.cli.jobs:run_augment",
+        function="speechaug.cli.augment:run_augment",
         places=("src", "dst"),
         examples=r"""
   speechaug augment digits/ more/ --policy policy.yaml --copies 5
@@ -123,9 +136,8 @@ not be used: they are listed at the end, and all others are done.""",
     ),
     "preview": Command(
         summary="hear and see what a policy does to recordings",
-        function="speechaug.cli.jobs:run_preview",
-        places=("files",),
-        several="recordings, or a folder, of which a few are taken",
+        function="speechaug.cli.preview:run_preview",
+        last=Last("files", "+", "recordings, or a folder, of which a few are taken"),
         examples=r"""
   speechaug preview digits/ --policy policy.yaml
   speechaug preview one.wav --policy small_sample --draws 4 --output one.html
@@ -136,7 +148,8 @@ not be used: they are listed at the end, and all others are done.""",
     "convert": Command(
         summary="turn a configuration of audiomentations into a policy",
         function="speechaug.convert:convert_file",
-        places=("src", "dst"),
+        places=("src",),
+        last=Last("dst", "?", "the policy file to write; without it, the policy is printed"),
         examples=r"""
   speechaug convert audiomentations.yaml policy.yaml
   speechaug convert torch_audiomentations.yaml > policy.yaml

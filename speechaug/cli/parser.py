@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from argparse import Action, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -76,6 +75,7 @@ def command_parser(name: str) -> Parser:
     else:
         _add_function(parser, command)
     for action in parser._actions:
+        action.help = action.help and action.help.replace("``", "")
         if _is_switch(action):
             action.nargs = "?"  # in the help; spell() gives those without a value theirs
     return parser
@@ -126,13 +126,12 @@ def _empty(**options: Any) -> Parser:
 
 
 def _add_function(parser: Parser, command: Command) -> None:
-    function = command.load()
-    options = set(inspect.signature(function).parameters) - set(command.places)
-    if command.places == ("runs",):  # several places
-        parser.add_argument("runs", nargs="+", help="folders of evaluations or trainings; one name: training seeds")
-    else:
-        parser.add_function_arguments(function, as_group=False, as_positional=True, skip=options)
-    parser.add_function_arguments(function, as_group=False, skip=set(command.places))
+    function, last = command.load(), command.last
+    elsewhere = set() if last is None else {last.name}
+    options = parser.add_function_arguments(function, as_group=False, skip={*command.places, *elsewhere})
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={*options, *elsewhere})
+    if last is not None:
+        parser.add_argument(last.name, nargs=last.nargs, help=last.help)
 
 
 def _add_train(parser: Parser, command: Command) -> None:

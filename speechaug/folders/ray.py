@@ -13,7 +13,6 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from speechaug._threads import one_thread
 from speechaug.folders.items import Item, Made, Work
 
 RETRIES = 3
@@ -23,7 +22,7 @@ _MOST_PENDING = 1_000  # tasks that Ray is given at once: enough to keep a clust
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a change of Ray's that it warns of, and that is nothing to us
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "Task _make failed|A worker died",  # once more is tried, or the reason given in the end
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "Task _make failed|A worker died",  # tried again, or told in the end
 }
 
 
@@ -63,8 +62,7 @@ def ray_engine(work: Work, items: Sequence[Item], workers: int | None) -> Iterat
 
 def _make(shared: list[Any], item: Item) -> Made:
     """Make an item; in a process of the cluster."""
-    with one_thread():
-        return _load(shared[0])(item)
+    return _load(shared[0])(item)
 
 
 @lru_cache(maxsize=1)
