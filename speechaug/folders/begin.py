@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from speechaug import __version__
@@ -18,19 +17,20 @@ JOB_FILE = "augment.json"
 """Says what was done, to be read by people and by the next run."""
 
 
-def begin(work: CopyWork, overwrite: bool) -> Journal:
+def begin(work: CopyWork, overwrite: bool, manifest: str) -> Journal:
     """Start a folder, or go on with one that was started for the same.
 
     Args:
         work: what is done.
         overwrite: whether to begin anew where something else was done, or where all was done; what was made then is
             deleted. Files of others are left alone.
+        manifest: name of the file with a line for each copy.
 
     Raises:
         ValueError: if the folder holds something else.
     """
     folder, path = work.folder, work.folder / JOB_FILE
-    journal = Journal(folder)
+    journal = Journal(folder, manifest)
     if path.is_file():
         other = _differences(json.loads(path.read_text(encoding="utf-8")), work)
         if other and not overwrite:

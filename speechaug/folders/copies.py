@@ -6,22 +6,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from speechaug._lines import complete_file
 from speechaug._threads import one_thread
 from speechaug.audio import FloatArray
 from speechaug.draws import Draws
 from speechaug.folders.formats import Target, choose
 from speechaug.folders.items import Item, Made, Recording, Row
 from speechaug.folders.policies import at_rate
-from speechaug.folders.sidecars import beside, carry
+from speechaug.folders.sidecars import carry_over
 from speechaug.folders.sounds import Header, Sound, Writer, copy_writer, make_folder, read_header
-from speechaug.folders.times import Piece, are_timed, move_rows, timeline
+from speechaug.folders.times import Piece, timeline
 from speechaug.rng import Rng
 from speechaug.transform import Transform
 
@@ -76,7 +75,8 @@ class CopyWork:
         with copy_writer(path, target, sound.header.tags) as writer:
             done = self._augment(item, sound, target.sample_rate, writer)
             duration_s = writer.frames / target.sample_rate
-            moved = self._carry(item, path, [one.piece for one in done], target.sample_rate, duration_s)
+            move = timeline(self.policy, [one.piece for one in done], target.sample_rate)
+            said = carry_over(item.recording, path, move, duration_s)
         row = {
             "id": item.id,
             "audio": path.relative_to(self.folder).as_posix(),
@@ -88,7 +88,7 @@ class CopyWork:
             "clipped": writer.clipped,
             **_told(done),
         }
-        return {**item.recording.columns, **moved, **row}
+        return {**said, **row}
 
     def rate_of(self, recording: Recording) -> int | None:
         """Say at which rate copies of a recording are made, in Hz; None where it cannot be read."""
@@ -120,26 +120,6 @@ class CopyWork:
             first += samples.shape[1]
         return done
 
-    def _carry(
-        self, item: Item, path: Path, pieces: list[Piece], sample_rate: int, duration_s: float
-    ) -> Mapping[str, Any]:
-        """Write what lies beside the recording beside the copy, and return what it says of the words."""
-        recording = item.recording
-        move = timeline(self.policy, pieces, sample_rate)
-        words = recording.columns.get("words")
-        told: Row = {"words": move_rows(words, move, recording.id)} if are_timed(words) else {}
-        found = recording.sidecars
-        if found is None:
-            found = beside(Path(recording.source)) if isinstance(recording.source, (str, Path)) else {}
-        if not found:
-            return told
-        carried = carry(found, move, duration_s, item.id.rpartition("/")[2])
-        for ending, content in carried.files.items():
-            with complete_file(path.with_name(path.stem + ending)) as temporary:
-                temporary.write_bytes(content)
-        problems = {"problems": carried.problems} if carried.problems else {}
-        return {**carried.row(), **told, **problems}
-
 
 def explain(error: Exception) -> str:
     """Say in a line what went wrong."""
@@ -150,7 +130,7 @@ def explain(error: Exception) -> str:
 def _apply(
     policy: Transform, samples: FloatArray, draws: Draws, sample_rate: int
 ) -> tuple[FloatArray, Mapping[str, Tensor]]:
-    with torch.no_grad():
+    with torch.inference_mode():
         out = policy.run(torch.from_numpy(samples)[None], None, draws, sample_rate=sample_rate)
     y: FloatArray = out.x[0, :, : int(out.lengths[0])].numpy()
     if y.shape[1] == 0:  # a sample that was played faster

@@ -98,7 +98,7 @@ def find_recordings(src: Path, dst: Path) -> list[Recording]:
     if not src.is_dir():
         raise FileNotFoundError(f"{src}: {'is a file, not a folder' if src.exists() else 'no such folder'}")
     names = [name for name in visible_files(src) if PurePosixPath(name).suffix.lower() in _ENDINGS]
-    _check_apart(src, dst, names)
+    check_apart(src, dst, names)
     if not names:
         raise ValueError(f"{src}: holds no sound files ({', '.join(sorted(_ENDINGS))})")
     ids = {name: unicodedata.normalize("NFC", name) for name in names}
@@ -113,8 +113,17 @@ def _without_ending(name: str) -> str:
     return name[: -len(PurePosixPath(name).suffix)]
 
 
-def _check_apart(src: Path, dst: Path, names: Sequence[str]) -> None:
-    """Refuse to write among the recordings, or beside them where they lie in what is written; links are followed."""
+def check_apart(src: Path, dst: Path, names: Sequence[str] = ()) -> None:
+    """Refuse to write among the recordings, or beside them where they lie in what is written; links are followed.
+
+    Args:
+        src: folder of recordings.
+        dst: folder to write to.
+        names: of the recordings, paths within ``src``.
+
+    Raises:
+        ValueError: if one lies in the other.
+    """
     target = Path(os.path.realpath(dst))
     for folder in {src, *((src / name).parent for name in names)}:
         real = Path(os.path.realpath(folder))

@@ -89,8 +89,8 @@ class Work(Protocol):
         """Write the sound file of an item and return its line of the manifest."""
 
 
-Engine = Callable[[Work, Sequence[Item], int], Generator[Made, None, None]]
-"""Makes items by so many workers, in any order; an item whose worker dies again and again has failed."""
+Engine = Callable[[Work, Sequence[Item], int | None], Generator[Made, None, None]]
+"""Makes items by so many workers (None: as many as there are cores), in any order; an item whose worker dies again and again has failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +120,7 @@ class Report:
         made: how many of them were made now; the others were there.
         audio_s: length of those made now, in seconds.
         failures: recordings that could not be used.
+        problems: files beside the recordings, or word times, that could not be used for the copies made now.
     """
 
     folder: Path
@@ -127,10 +128,15 @@ class Report:
     made: int
     audio_s: float
     failures: tuple[Failure, ...]
+    problems: tuple[Failure, ...] = ()
 
     def __str__(self) -> str:
-        """Say what was done in a line, and in one more for each recording that failed, why."""
+        """Say what was done in a line, and in one more for each thing that could not be used, why."""
         new = "" if self.made == self.files else f", {self.made} of them new"
         told = f"{self.files} files in {self.folder}{new}, {self.audio_s / 3_600:.2f} hours of audio"
         failed = f"; {len(self.failures)} recordings failed:" if self.failures else ""
-        return "\n".join([told + failed, *(f"  {one.id}: {one.reason}" for one in self.failures)])
+        lines = [told + failed, *(f"  {one.id}: {one.reason}" for one in self.failures)]
+        if self.problems:
+            lines += [f"{len(self.problems)} transcripts or word times left out:"]
+            lines += [f"  {one.id}: {one.reason}" for one in self.problems]
+        return "\n".join(lines)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import starmap
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import torch
 
@@ -17,18 +20,38 @@ from speechaug.folders.begin import begin
 from speechaug.folders.copies import CopyWork, explain
 from speechaug.folders.engines import ENGINES
 from speechaug.folders.formats import check_format
-from speechaug.folders.items import Failure, Item, Options, Recording, Report
-from speechaug.folders.journal import Journal
+from speechaug.folders.items import Failure, Item, Made, Options, Recording, Report, Work
+from speechaug.folders.journal import MANIFEST_FILE, Journal
 from speechaug.folders.policies import banks, resolve
 from speechaug.folders.sounds import read_header
 from speechaug.transform import Transform
 
 _PEEKED = 64  # recordings whose rates tell at which banks are wanted
-_MOST_WORKERS = 64
+
+
+class Unit(NamedTuple):
+    """What is made at a time, and is made again when it was not whole.
+
+    Attributes:
+        work: from what makes copies of recordings to what makes copies of units.
+        sounds: the recordings in a unit.
+        manifest: name of the file with a line for each copy of a unit.
+    """
+
+    work: Callable[[CopyWork], Work]
+    sounds: Callable[[Recording], Iterable[Recording]]
+    manifest: str
+
+
+FILES = Unit(lambda work: work, lambda recording: [recording], MANIFEST_FILE)
 
 
 def run_job(
-    recordings: Sequence[Recording], dst: str | Path, policy: Transform | str | Path, options: Options
+    recordings: Sequence[Recording],
+    dst: str | Path,
+    policy: Transform | str | Path,
+    options: Options,
+    unit: Unit = FILES,
 ) -> Report:
     """Make the copies of some recordings: what :func:`augment_folder` and :func:`augment_manifest` share.
 
@@ -37,6 +60,7 @@ def run_job(
         dst: folder to write to.
         policy: waveform policy, its YAML file or the name of a preset.
         options: how.
+        unit: what the recordings are, if not files.
 
     Raises:
         ValueError: if the policy mixes examples or is for spectrograms, ``dst`` holds something else, or an option is
@@ -48,20 +72,20 @@ def run_job(
     work = CopyWork(folder, resolve(policy), options.seed, options.format, options.sample_rate)
     chosen = _choose(recordings, options)
     if options.dry_run:
-        return _rehearse(work, chosen, options.copies)
+        return _rehearse(work, chosen, options.copies, unit)
     items = [Item(recording=one, copy=copy) for one in chosen for copy in range(1, options.copies + 1)]
-    with begin(work, options.overwrite) as journal:
+    with begin(work, options.overwrite, unit.manifest) as journal:
         missing = [item for item in items if not _is_made(journal, item)]
         try:
-            audio_s, reasons = _make(work, missing, journal, options)
+            tally = _make(work, missing, journal, options, unit)
         except KeyboardInterrupt as stop:
             told = f"{_count(journal, items)} of {len(items)} files are in {folder}; the same call goes on from there"
             raise KeyboardInterrupt(told) from stop
         finally:
             _tidy(folder)
         journal.finish()
-    failures = tuple(Failure(*failed) for failed in sorted(reasons.items()))
-    return Report(folder, _count(journal, items), _count(journal, missing), audio_s, failures)
+    told = (tuple(starmap(Failure, sorted(found.items()))) for found in (tally.reasons, tally.problems))
+    return Report(folder, _count(journal, items), _count(journal, missing), tally.audio_s, *told)
 
 
 def _check(options: Options) -> None:
@@ -77,9 +101,9 @@ def _check(options: Options) -> None:
 
 def _choose(recordings: Sequence[Recording], options: Options) -> Sequence[Recording]:
     """Leave out what is excluded or beyond the limit; refuse copies that would have the same name."""
-    for told in ("id", "name"):
-        counts = Counter(getattr(one, told).casefold() for one in recordings)
-        twice = [one.id for one in recordings if counts[getattr(one, told).casefold()] > 1]
+    for told, as_said in (("id", str), ("name", str.casefold)):
+        counts = Counter(as_said(getattr(one, told)) for one in recordings)
+        twice = [one.id for one in recordings if counts[as_said(getattr(one, told))] > 1]
         if twice:
             raise ValueError(f"augment: recordings must have different {told}s, got the same for {shorten(twice)}")
     chosen = [one for one in recordings if not _fits(one.id, options.exclude)]
@@ -96,17 +120,21 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(one, pattern.rstrip("/")) for one in tried for pattern in patterns)
 
 
-def _rehearse(work: CopyWork, chosen: Iterable[Recording], copies: int) -> Report:
+def _rehearse(work: CopyWork, chosen: Iterable[Recording], copies: int, unit: Unit) -> Report:
     """Look at the headers, and say what would be made."""
-    lengths, failures = [], []
-    for recording in chosen:
+    files, audio_s, failures = 0, 0.0, []
+    for one in chosen:
+        lengths = []
         try:
-            header = read_header(recording)
-            work.target(header)
-            lengths.append(header.duration_s)
+            for sound in unit.sounds(one):
+                header = read_header(sound)
+                work.target(header)
+                lengths.append(header.duration_s)
         except (OSError, ValueError) as error:
-            failures.append(Failure(recording.id, explain(error)))
-    return Report(work.folder, len(lengths) * copies, 0, sum(lengths) * copies, tuple(failures))
+            failures.append(Failure(one.id, explain(error)))
+        files += bool(lengths)
+        audio_s += sum(lengths)
+    return Report(work.folder, files * copies, 0, audio_s * copies, tuple(failures))
 
 
 def _is_made(journal: Journal, item: Item) -> bool:
@@ -132,34 +160,55 @@ def _changed_ns(recording: Recording) -> int:
         return 0
 
 
-def _make(
-    work: CopyWork, missing: Sequence[Item], journal: Journal, options: Options
-) -> tuple[float, dict[str, str]]:
-    """Make what is missing; return how much it is, in seconds, and why recordings failed."""
-    audio_s, reasons = 0.0, dict[str, str]()
-    workers = min(_MOST_WORKERS, os.cpu_count() or 1) if options.workers is None else options.workers
+@dataclass
+class _Tally:
+    """How much was made, in seconds, why recordings failed, and what beside them could not be used."""
+
+    audio_s: float = 0.0
+    reasons: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def add(self, made: Made) -> None:
+        id = made.item.recording.id
+        if made.row is None:
+            self.reasons.setdefault(id, made.reason)
+            return
+        self.audio_s += made.row["duration"]
+        if "problems" in made.row:
+            self.problems[id] = "; ".join(made.row["problems"])
+
+
+def _make(work: CopyWork, missing: Sequence[Item], journal: Journal, options: Options, unit: Unit) -> _Tally:
+    """Make what is missing."""
+    tally = _Tally()
     with progress_bar("augmenting", options.progress, len(missing)) as advance:
         if missing:
-            _prepare(work, missing)
-        with closing(ENGINES[options.engine](work, missing, workers)) as made:  # type: ignore[type-var]
+            _prepare(work, missing, unit)
+        with closing(ENGINES[options.engine](unit.work(work), missing, options.workers)) as made:
             for one in made:
-                if one.row is None:
-                    reasons.setdefault(one.item.recording.id, one.reason)
-                else:
+                if one.row is not None:
                     journal.add(one.row)
-                    audio_s += one.row["duration"]
+                tally.add(one)
                 advance(1, 0.0 if one.row is None else one.row["duration"])
-    return audio_s, reasons
+    return tally
 
 
-def _prepare(work: CopyWork, missing: Sequence[Item]) -> None:
+def _prepare(work: CopyWork, missing: Sequence[Item], unit: Unit) -> None:
     """Decode the banks at the rates they will be wanted at, once for all workers."""
     if not any(True for _ in banks(work.policy)):
         return
     step = -(-len(missing) // _PEEKED)
-    for rate in sorted(set(filter(None, map(work.rate_of, (item.recording for item in missing[::step]))))):
+    for rate in sorted(set(filter(None, (_rate(work, item.recording, unit) for item in missing[::step])))):
         for bank in banks(work.at_rate(rate)):
             bank.loops(torch.device("cpu"))
+
+
+def _rate(work: CopyWork, recording: Recording, unit: Unit) -> int | None:
+    """Return the rate of the first sound in a unit; None where it cannot be read."""
+    try:
+        return next(map(work.rate_of, unit.sounds(recording)), None)
+    except (OSError, ValueError):
+        return None
 
 
 def _count(journal: Journal, items: Iterable[Item]) -> int:

@@ -26,16 +26,18 @@ class Journal:
 
     Args:
         folder: of the copies.
+        manifest: name of the file that they are in at the end.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, manifest: str = MANIFEST_FILE) -> None:
         """Find the lines of earlier runs; one that was cut off is none."""
         self.folder = folder
+        self.manifest = manifest
         self._lines: dict[Key, tuple[str, int, int]] = {}
         self.audio: dict[Key, str] = {}
         self._file: BinaryIO | None = None
         self._end = 0
-        for name in (MANIFEST_FILE, JOURNAL_FILE):
+        for name in (manifest, JOURNAL_FILE):
             for start, size, row in _found(folder / name):
                 self._note(name, start, size, row)
 
@@ -57,7 +59,7 @@ class Journal:
         self.audio.clear()
         self._lines.clear()
         self._end = 0
-        for name in (MANIFEST_FILE, JOURNAL_FILE):
+        for name in (self.manifest, JOURNAL_FILE):
             (self.folder / name).unlink(missing_ok=True)
 
     def __enter__(self) -> Journal:
@@ -83,7 +85,7 @@ class Journal:
 
     def finish(self) -> None:
         """Write the manifest, ordered by recording and copy, and take the journal away."""
-        with complete_file(self.folder / MANIFEST_FILE) as temporary, temporary.open("wb") as file:
+        with complete_file(self.folder / self.manifest) as temporary, temporary.open("wb") as file:
             file.writelines(self._texts())
         (self.folder / JOURNAL_FILE).unlink()
 

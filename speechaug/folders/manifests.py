@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from speechaug.data.hugging_face import other_columns
 from speechaug.data.manifest import Utterance
 from speechaug.data.sources import Source, is_hugging_face, read_manifest, shards_of
 from speechaug.folders import kaldi, tables
+from speechaug.folders.folder import check_apart
 from speechaug.folders.items import Item, Options, Recording, Report, Row
-from speechaug.folders.job import MANIFEST_FILE, run_job
+from speechaug.folders.job import run_job
+from speechaug.folders.journal import MANIFEST_FILE
 from speechaug.folders.tar import augment_shards
 from speechaug.transform import Transform
 
@@ -100,10 +102,12 @@ def augment_manifest(
         engine=engine,
         progress=progress,
     )
-    utterances = read_manifest(src, pattern)
     shards = shards_of(src) if pattern is None else []
     if shards:
-        return augment_shards(shards, utterances, dst, policy, options)
+        _check_apart(src, dst, shards)
+        return augment_shards(shards, dst, policy, options)
+    utterances = read_manifest(src, pattern)
+    _check_apart(src, dst, [said.audio for said in utterances])
     kind = _kind_of(src, pattern, utterances)
     recordings = list(_recordings(utterances, kind))
     report = run_job(recordings, dst, policy, options)
@@ -116,6 +120,17 @@ def augment_manifest(
         ]
         kind.write([(number, rows[item.id]) for number, item in items if item.id in rows], report.folder)
     return report
+
+
+def _check_apart(src: Source, dst: str | Path, files: Iterable[Any]) -> None:
+    """Refuse to write into a folder of sources, or into one around it."""
+    named = [path for path in (src, *files) if isinstance(path, (str, Path))]
+    if isinstance(src, (str, Path)) and Path(src).is_dir():
+        check_apart(Path(src), Path(dst))
+    target = Path(os.path.realpath(dst))
+    for real in {Path(os.path.realpath(Path(path).parent)) for path in named}:
+        if real == target or target in real.parents:
+            raise ValueError(f"augment: dst must be another folder than that of the source, got {str(dst)!r}")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeGuard
 
+import numpy as np
+
+from speechaug._lines import complete_file
+from speechaug._open import AudioSource, is_piece
 from speechaug.folders import ctm, textgrid
+from speechaug.folders.items import Recording, Row
 from speechaug.folders.times import Move, Word, are_timed, move_rows, plain_words, read_words
 
 ENDINGS = (".txt", ".lab", ".TextGrid", ".textgrid", ".ctm", ".json")
@@ -41,8 +46,39 @@ class Carried:
         return {name: value for name, value in told.items() if value is not None}
 
 
+def carry_over(recording: Recording, path: Path, move: Move, duration_s: float) -> Row:
+    """Write what lies beside a recording beside its copy, and return what is known of what is said in it.
+
+    What the row of a manifest says goes before what lies beside the audio. Times in a row count from the beginning of
+    the utterance, those beside a recording from its beginning. What is broken is told under ``problems``.
+
+    Args:
+        recording: the source.
+        path: of the copy.
+        move: from moments of the utterance to moments of its copy.
+        duration_s: of the copy.
+    """
+    row = dict(recording.columns)
+    found = recording.sidecars
+    if found is None:
+        own = beside(Path(recording.source)) if _is_file(recording.source) else {}
+        found = {name: held for name, held in own.items() if not (row.get("text") and _is_transcript(name))}
+    carried = carry(found, lambda times: move(np.maximum(times - recording.offset_s, 0.0)), duration_s, path.stem)
+    if are_timed(row.get("words")):
+        try:
+            row["words"] = move_rows(row["words"], move, "words")
+        except ValueError as error:
+            carried.problems.append(str(error))
+            del row["words"]
+    for ending, content in carried.files.items():
+        with complete_file(path.with_name(path.stem + ending)) as temporary:
+            temporary.write_bytes(content)
+    row.update({name: told for name, told in carried.row().items() if not row.get(name)})
+    return {**row, "problems": carried.problems} if carried.problems else row
+
+
 def beside(path: Path) -> dict[str, bytes]:
-    """Read the files beside a recording: their contents, by path.
+    """Read the files beside a recording: their contents, by name.
 
     Args:
         path: of the recording.
@@ -51,11 +87,11 @@ def beside(path: Path) -> dict[str, bytes]:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "u1.txt").write_text("seven")
-        >>> [content for content in beside(folder / "u1.wav").values()]
-        [b'seven']
+        >>> beside(folder / "u1.wav")
+        {'u1.txt': b'seven'}
     """
     found = {ending.lower(): path.with_suffix(ending) for ending in ENDINGS if path.with_suffix(ending).is_file()}
-    return {str(found[ending]): found[ending].read_bytes() for ending in sorted(found)}
+    return {found[ending].name: found[ending].read_bytes() for ending in sorted(found)}
 
 
 def carry(contents: Mapping[str, bytes], move: Move, duration_s: float, name: str) -> Carried:
@@ -88,6 +124,15 @@ def carry(contents: Mapping[str, bytes], move: Move, duration_s: float, name: st
         carried.text = text if carried.text is None else carried.text
         carried.words = words if carried.words is None else carried.words
     return carried
+
+
+def _is_file(source: AudioSource) -> TypeGuard[str | Path]:
+    """Say whether a source is a file of its own."""
+    return isinstance(source, Path) or (isinstance(source, str) and not is_piece(source))
+
+
+def _is_transcript(name: str) -> bool:
+    return name.lower().endswith((".txt", ".lab"))
 
 
 _Part = tuple[bytes, str | None, list[Word] | None]

@@ -9,21 +9,49 @@ import tarfile
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from speechaug._lines import complete_file
+from speechaug._lines import complete_file, encoded, line, whole_lines
 from speechaug._names import file_names
 from speechaug._open import piece
 from speechaug.data.patterns import SOUNDS
 from speechaug.data.shards import collect, members_of, open_tar, sample_of, utterance_of
 from speechaug.folders.copies import CopyWork, explain
-from speechaug.folders.items import Failure, Item, Made, Recording, Row
+from speechaug.folders.items import Failure, Item, Made, Options, Recording, Report, Row
+from speechaug.folders.job import Unit, run_job
+from speechaug.folders.journal import MANIFEST_FILE
 from speechaug.folders.sidecars import ENDINGS
+from speechaug.transform import Transform
+
+SHARDS_FILE = "shards.jsonl"
+"""Has a line for each copy of a shard, with those of its samples."""
 
 _SIDECARS = frozenset(ending.lower() for ending in ENDINGS)
+
+
+def augment_shards(paths: Sequence[Path], dst: str | Path, policy: Transform | str | Path, options: Options) -> Report:
+    """Make copies of shards: what :func:`augment_manifest` does with tars.
+
+    Args:
+        paths: of the shards, whose names must differ.
+        dst: folder to write to.
+        policy: waveform policy, its YAML file or the name of a preset.
+        options: how; ``limit`` and ``exclude`` are about shards.
+    """
+    shards = [Recording(id=path.stem, source=path, name=path.stem) for path in paths]
+    report = run_job(shards, dst, policy, options, Unit(ShardWork, _sounds, SHARDS_FILE))
+    if options.dry_run:
+        return report
+    failures = set(report.failures)
+    with complete_file(report.folder / MANIFEST_FILE) as temporary, temporary.open("wb") as manifest:
+        for shard in whole_lines(report.folder / SHARDS_FILE):
+            manifest.writelines(encoded(line(row)) for row in shard["samples"])
+            failures.update(starmap(Failure, shard["failures"]))
+    return replace(report, failures=tuple(sorted(failures)))
 
 
 @dataclass(frozen=True)
@@ -56,6 +84,7 @@ class ShardWork:
             with tarfile.open(temporary) as written:
                 places = {member.name: piece(path.name, member.offset_data, member.size) for member in written}
         shard.failures += [Failure(item.recording.id, str(warning.message)) for warning in told]
+        problems = [problem for row in shard.rows for problem in row.get("problems", ())]
         return {
             "id": item.id,
             "audio": path.name,
@@ -64,6 +93,7 @@ class ShardWork:
             "duration": sum(row["duration"] for row in shard.rows),
             "samples": [{**row, "audio": places[row["audio"]]} for row in shard.rows],
             "failures": shard.failures,
+            **({"problems": problems} if problems else {}),
         }
 
 
@@ -149,6 +179,18 @@ def _recording(id: str, name: str, members: Sequence[tarfile.TarInfo], tar: tarf
     columns = {field: value for field, value in told.items() if value}
     own = f"{_scratch(name)}/{next(file_names([name.rpartition('/')[2]]))}"
     return Recording(id=id, source=sample["audio"], name=own, columns=columns, sidecars=sidecars)
+
+
+def _sounds(shard: Recording) -> Iterator[Recording]:
+    """Yield the sounds in a shard, up to where it breaks off."""
+    path = Path(str(shard.source))
+    with open_tar(path) as tar:
+        for member in members_of(tar, path):
+            sample: dict[str, Any] = {}
+            name, ending = sample_of(member)
+            collect(sample, ending, tar, member)
+            if "audio" in sample:
+                yield Recording(id=f"{shard.id}/{name}", source=sample["audio"], name=name)
 
 
 def _scratch(name: str) -> str:
