@@ -114,7 +114,7 @@ def test_page_says_everything(text: str, suite: list[Evaluation]):
     assert "held out: kept out of every training preset" in shown
     assert "Evaluation.load(folder).scores()" in shown
     assert "nothing about other speakers" not in shown
-    assert "AddColoredNoise on 30\xa0% of the utterances: snr 0 to 30 dB" in shown
+    assert "AddColoredNoise on 30\xa0% of the utterances: SNR 0 to 30 dB" in shown
     assert 'name="viewport"' in text
     clean, white = (suite[0].scores().conditions[name] for name in ("clean", "white:3"))
     assert clean.failed == 3

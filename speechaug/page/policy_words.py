@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from speechaug.page.words import MINUS, NBSP, split_unit, words_of
+from speechaug.page.words import ABBREVIATIONS, MINUS, NBSP, split_unit, words_of
+from speechaug.policy_file import VERSION
 
 _MEMBERS = {"Compose": "all of these, in order", "OneOf": "one of these", "SomeOf": "some of these"}
 _NOT_SAID = ("p", "bank", "members", "range_policy", "max_growth", "fuse")
@@ -17,7 +18,7 @@ def describe(policy: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, s
     Example:
         >>> noise = {"class_path": "speechaug.AddNoise", "init_args": {"snr_db": [0.0, 20.0], "p": 0.8}}
         >>> list(describe(noise))
-        [(0, 'AddNoise on 80\\xa0% of the utterances: snr 0 to 20 dB')]
+        [(0, 'AddNoise on 80\\xa0% of the utterances: SNR 0 to 20 dB')]
     """
     arguments = policy.get("init_args", {})
     name = str(policy["class_path"]).rpartition(".")[2]
@@ -32,10 +33,10 @@ def describe(policy: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, s
 
 
 def as_yaml(policy: Mapping[str, Any]) -> str:
-    """Write a policy, as ``to_dict()`` gives it, as YAML."""
+    """Write a policy, as ``to_dict()`` gives it, as the YAML that ``load_policy`` reads."""
     import yaml
 
-    text: str = yaml.safe_dump(dict(policy), sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump({"version": VERSION, **policy}, sort_keys=False, allow_unicode=True)
     return text
 
 
@@ -43,7 +44,7 @@ def _argument(name: str, value: object) -> str:
     stem, unit = split_unit(name)
     ends = dict.fromkeys(value if isinstance(value, (list, tuple)) else [value])  # a range of one value says it once
     shown = " to ".join(_number(end) for end in ends)
-    return f"{words_of(stem)} {shown} {unit}".rstrip()
+    return f"{ABBREVIATIONS.get(stem, words_of(stem))} {shown} {unit}".rstrip()
 
 
 def _number(value: object) -> str:
