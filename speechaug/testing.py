@@ -49,7 +49,7 @@ def example(cls: type[Transform]) -> Transform:
         clips = [_noise(5, length) * np.exp(-np.arange(length) / 300.0) for length in (900, 2400)]
         needed["bank"] = Bank.from_arrays(clips, sample_rate=SAMPLE_RATE)
     if "transform" in fields:
-        needed["transform"] = "audiomentations.Gain"
+        needed["transform"] = "torch.nn.Tanh"
     if "members" in fields:
         needed["members"] = (Gain(), Speed(p=0.5), Polarity(p=0.5))
     return cls(**needed)
