@@ -6,6 +6,9 @@ import csv
 import hashlib
 import io
 import json
+import tarfile
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 import soundfile
 
 import speechaug as sa
+from speechaug.data import SpeechDataModule
 from speechaug.folders.manifests import augment_manifest
 
 RATE = 8_000
@@ -163,7 +167,7 @@ def test_folders_with_a_pattern_and_utterances(tmp_path: Path, wavs: Path) -> No
 def test_data_module_trains_on_what_was_written(tmp_path: Path, wavs: Path) -> None:
     said = [sa.Utterance(f"u{n}", str(wavs / f"u{n}.wav"), "one two", speaker=f"s{n % 2}") for n in range(4)]
     augment_manifest(said, tmp_path / "dst", POLICY, copies=2, workers=0)
-    data = sa.SpeechDataModule(train=tmp_path / "dst" / "manifest.jsonl", test_speakers=["s1"], sample_rate=RATE)
+    data = SpeechDataModule(train=tmp_path / "dst" / "manifest.jsonl", test_speakers=["s1"], sample_rate=RATE)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     assert set(batch["text"]) == {"one two"} and set(batch["speaker"]) == {"s0"}
@@ -234,9 +238,8 @@ def test_sidecars_of_a_manifest(tmp_path: Path, wavs: Path) -> None:
     assert (report.failures, report.files) == ((), 3)
     check_words(tmp_path / "dst" / "u0_aug1.flac", first["words"])
     assert [row["text"] for row in (first, second, third)] == ["told", "told", "from the file"]
-    assert second["problems"] == [
-        f"{wavs / 'u1.ctm'}:1: must be recording, channel, begin, duration and word, got 'broken'"
-    ]
+    assert second["problems"] == ["u1.ctm:1: must be recording, channel, begin, duration and word, got 'broken'"]
+    assert report.problems == (("u1", second["problems"][0]),)
     assert (tmp_path / "dst" / "u0_aug1.ctm").read_text().split()[0] == "u0_aug1"
 
 
@@ -247,3 +250,279 @@ def test_sidecars_of_a_part_of_a_recording(tmp_path: Path, wavs: Path) -> None:
     augment_manifest([part], tmp_path / "dst", POLICY, workers=0)
     (row,) = lines(tmp_path / "dst" / "manifest.jsonl")
     check_words(tmp_path / "dst" / "part_aug1.flac", row["words"], "two three")
+
+
+# Kaldi.
+
+
+@pytest.fixture
+def kaldi(tmp_path: Path, wavs: Path) -> Path:
+    """Make a data directory of two recordings cut to three utterances, as Kaldi's own scripts leave it."""
+    folder = tmp_path / "data" / "train"
+    folder.mkdir(parents=True)
+    (folder / "wav.scp").write_text(f"r1 {wavs}/u0.wav\nr2 {wavs}/u1.wav\n")
+    (folder / "segments").write_text("ann-1 r1 0.1 0.7\nann-2 r1 0.7 1.0\nbob-1 r2 0.0 1.0\n")
+    (folder / "text").write_text("ann-1 one two\nann-2 three\nbob-1 one two three\n")
+    (folder / "utt2spk").write_text("ann-1 ann\nann-2 ann\nbob-1 bob\n")
+    named = [(recording, word) for recording in ("r1", "r2") for word in WORDS]
+    (folder / "ctm").write_text("".join(f"{r} 1 {w['start']:.2f} 0.10 {w['word']} 0.98\n" for r, w in named))
+    return folder
+
+
+def pairs(path: Path) -> dict[str, str]:
+    return dict(line.split(" ", 1) for line in path.read_text().splitlines())
+
+
+def test_kaldi_directories(tmp_path: Path, kaldi: Path) -> None:
+    augment_manifest(kaldi, tmp_path / "aug", POLICY, copies=2, workers=0, format="wav")
+    found = {path.name: pairs(path) for path in (tmp_path / "aug").iterdir() if path.is_file() and "." not in path.name}
+    names = [f"{name}_aug{copy}" for name in ("ann-1", "ann-2", "bob-1") for copy in (1, 2)]
+    texts = [text for text in ("one two", "three", "one two three") for _ in range(2)]
+    assert found["text"] == dict(zip(names, texts, strict=True))
+    assert found["utt2spk"] == {name: name[:3] for name in names}
+    assert found["spk2utt"] == {"ann": " ".join(names[:4]), "bob": " ".join(names[4:])}
+    assert found["utt2uniq"] == {name: name[:5] for name in names}
+    scp = pairs(tmp_path / "aug" / "wav.scp")
+    assert list(scp) == names
+    assert not (tmp_path / "aug" / "segments").exists()
+    words: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for line in (tmp_path / "aug" / "ctm").read_text().splitlines():
+        name, channel, start, duration, word, confidence = line.split()
+        assert (channel, confidence) == ("1", "0.98")
+        words[name].append({"word": word, "start": float(start), "end": float(start) + float(duration)})
+    for name, text in found["text"].items():
+        assert soundfile.info(scp[name]).subtype == "PCM_16"
+        assert soundfile.info(scp[name]).duration == pytest.approx(float(found["utt2dur"][name]), abs=1e-4)
+        check_words(Path(scp[name]), words[name], text)
+    said = sa.read_manifest(tmp_path / "aug")
+    assert [(u.id, u.text, u.speaker, u.audio) for u in said] == [
+        (name, text, name[:3], scp[name]) for name, text in found["text"].items()
+    ]
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "text", "utt2spk", "spk2utt", "utt2uniq", "utt2dur", "ctm"])
+def test_kaldi_files_are_sorted_as_kaldi_wants_them(tmp_path: Path, wavs: Path, name: str) -> None:
+    """validate_data_dir.sh compares with ``LC_ALL=C sort``: capitals first."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    ids = ["b", "B", "a_2", "a-1", "é"]
+    (folder / "wav.scp").write_text("".join(f"{id} {wavs}/u0.wav\n" for id in ids))
+    (folder / "text").write_text("".join(f"{id} one\n" for id in ids))
+    (folder / "utt2spk").write_text("".join(f"{id} {id}\n" for id in ids))
+    (folder / "ctm").write_text("".join(f"{id} 1 0.2 0.1 one\n" for id in ids))
+    augment_manifest(folder, tmp_path / "aug", POLICY, workers=0)
+    keys = [line.split()[0].encode() for line in (tmp_path / "aug" / name).read_text(encoding="utf-8").splitlines()]
+    assert keys == sorted(keys) and len(set(keys)) == 5
+
+
+def test_a_ctm_may_name_utterances_and_be_broken(tmp_path: Path, kaldi: Path) -> None:
+    (kaldi / "ctm").write_text("ann-1 1 0.1 0.1 one\nann-1 1 0.4 0.1 two\n")
+    augment_manifest(kaldi, tmp_path / "aug", POLICY, workers=0)
+    first, second, _ = lines(tmp_path / "aug" / "manifest.jsonl")
+    check_words(tmp_path / "aug" / "ann-1_aug1.flac", first["words"], "one two")
+    assert "words" not in second
+    (kaldi / "ctm").write_text("ann-1 1 0.1\n")
+    report = augment_manifest(kaldi, tmp_path / "broken", POLICY, workers=0)
+    assert report.files == 3
+    assert [problem.reason for problem in report.problems] == [
+        f"{kaldi / 'ctm'}:1: must be recording, channel, begin, duration and word, got 'ann-1 1 0.1'"
+    ]
+    assert not (tmp_path / "broken" / "ctm").exists()
+
+
+# Tar shards.
+
+
+def encoded(x: np.ndarray, kind: str = "WAV") -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, x, RATE, format=kind)
+    return buffer.getvalue()
+
+
+def shard(path: Path, members: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for number, (name, content) in enumerate(members.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(content), 1_000 + number
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def unpacked(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    for number in range(2):
+        members: dict[str, bytes] = {"__README__": b"about"}
+        for place in range(3):
+            told = {"text": f"json {place}", "speaker": "ann", "duration": 1.0, "words": WORDS, "snr": [1, None]}
+            members[f"{place:04d}.json"] = json.dumps(told).encode()
+            members[f"{place:04d}.wav"] = encoded(clicks())
+            members[f"{place:04d}.txt"] = f"text {number} {place}\n".encode()
+            members[f"{place:04d}.png"] = bytes([place] * 100)
+        shard(tmp_path / "shards" / f"train-{number:03d}.tar", members)
+    return tmp_path / "shards"
+
+
+def test_shards_keep_their_members_in_order(tmp_path: Path, shards: Path) -> None:
+    report = augment_manifest(shards, tmp_path / "aug", POLICY, copies=2, workers=0)
+    assert (report.files, report.made, report.failures, report.problems) == (4, 4, (), ())
+    assert sorted(path.name for path in (tmp_path / "aug").glob("*.tar")) == [
+        f"train-{number:03d}_aug{copy}.tar" for number in range(2) for copy in (1, 2)
+    ]
+    for number in range(2):
+        before = unpacked(shards / f"train-{number:03d}.tar")
+        for copy in (1, 2):
+            after = unpacked(tmp_path / "aug" / f"train-{number:03d}_aug{copy}.tar")
+            assert list(after) == [name.replace(".wav", ".flac") for name in before]
+            assert all(after[name] == before[name] for name in before if not name.endswith((".wav", ".json")))
+            for place in range(3):
+                told = json.loads(after[f"{place:04d}.json"])
+                assert list(told) == ["text", "speaker", "duration", "words", "snr"]
+                sound = io.BytesIO(after[f"{place:04d}.flac"])
+                assert told["duration"] == soundfile.info(sound).duration != 1.0
+                check_words(sound, told["words"])
+    with tarfile.open(tmp_path / "aug" / "train-000_aug1.tar") as tar:
+        assert [member.mtime for member in tar] == [1_000 + number for number in range(13)]
+
+
+def test_shards_are_read_back_by_tar_and_by_manifest(tmp_path: Path, shards: Path) -> None:
+    augment_manifest(f"{shards}/train-{{000..001}}.tar", tmp_path / "aug", POLICY, copies=2, workers=0)
+    by_tar = sa.read_manifest(f"{tmp_path}/aug/train-{{000..001}}_aug{{1..2}}.tar")
+    assert by_tar == sa.read_manifest(tmp_path / "aug")
+    assert [(u.id, u.text, u.speaker) for u in by_tar[:2]] == [
+        ("train-000_aug1/0000", "text 0 0", "ann"), ("train-000_aug1/0001", "text 0 1", "ann")
+    ]  # fmt: skip
+    by_manifest = sa.read_manifest(tmp_path / "aug" / "manifest.jsonl")
+    assert [replace(said, duration=None) for said in by_manifest] == by_tar
+    rows = lines(tmp_path / "aug" / "manifest.jsonl")
+    assert (rows[0]["source"], rows[0]["copy"]) == ("train-000/0000", 1)
+    for row, said in zip(rows, by_tar, strict=True):
+        assert sa.audio.info(said.audio).duration_s == row["duration"]
+        assert {word["word"] for word in row["words"]} == {"one", "two", "three"}
+
+
+def test_a_sound_is_augmented_alike_in_a_shard_and_as_a_file(tmp_path: Path, shards: Path) -> None:
+    """The same id, the same draws."""
+    augment_manifest(shards / "train-001.tar", tmp_path / "aug", POLICY, copies=2, workers=0)
+    said = sa.read_manifest(shards / "train-001.tar")
+    augment_manifest(said, tmp_path / "files", POLICY, copies=2, workers=0)
+    members = unpacked(tmp_path / "aug" / "train-001_aug2.tar")
+    assert members["0001.flac"] == (tmp_path / "files" / "train-001" / "0001_aug2.flac").read_bytes()
+
+
+def test_shards_are_the_same_for_any_workers_and_made_again_when_lost(tmp_path: Path, shards: Path) -> None:
+    for workers in (0, 2):
+        augment_manifest(shards, tmp_path / str(workers), POLICY, copies=2, workers=workers)
+    before = tree(tmp_path / "0")
+    assert before == tree(tmp_path / "2")
+    (tmp_path / "0" / "train-001_aug1.tar").unlink()
+    again = augment_manifest(shards, tmp_path / "0", POLICY, copies=2, workers=0)
+    assert (again.files, again.made) == (4, 1)
+    assert tree(tmp_path / "0") == before
+
+
+def test_what_is_broken_in_a_shard_is_left_out_and_named(tmp_path: Path) -> None:
+    members = {
+        "a.wav": encoded(clicks()),
+        "a.txt": b"one",
+        "b.wav": b"RIFF....WAVE",
+        "b.txt": b"gone with its sound",
+        "c.wav": encoded(clicks()),
+        "c.txt": b"\xff\xfe\xfd",
+        "c.json": b'{"text": "three", "words": [{"word": "three"}]}',
+        "d.txt": b"no sound",
+        "e.wav": encoded(clicks()),
+        "e.flac": encoded(clicks(), "FLAC"),
+    }
+    path = shard(tmp_path / "in" / "s.tar", members)
+    report = augment_manifest(path, tmp_path / "aug", POLICY, workers=0)
+    assert [failure.id for failure in report.failures] == ["s/b", "s/e"]
+    assert "must have one sound" in report.failures[1].reason
+    assert report.problems[0].id == "s" and "c.txt: is not UTF-8" in report.problems[0].reason
+    assert list(unpacked(tmp_path / "aug" / "s_aug1.tar")) == ["a.flac", "a.txt", "c.flac", "d.txt"]
+    # The same is told when nothing is left to do.
+    assert augment_manifest(path, tmp_path / "aug", POLICY, workers=0).failures == report.failures
+
+
+def test_cut_and_compressed_shards(tmp_path: Path, shards: Path) -> None:
+    whole = (shards / "train-000.tar").read_bytes()
+    (shards / "train-000.tar").write_bytes(whole[: 3 * len(whole) // 5])
+    (shards / "train-001.tar").write_bytes(b"\x1f\x8b" + whole[2:])
+    report = augment_manifest(shards, tmp_path / "aug", POLICY, workers=0)
+    assert [(one.id, one.reason.partition(": ")[2][:20]) for one in report.failures] == [
+        ("train-000", "ends too early (unex"), ("train-001", "must not be compress")
+    ]  # fmt: skip
+    assert report.files == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        left = sa.read_manifest(shards / "train-000.tar")
+    assert [row["source"] for row in lines(tmp_path / "aug" / "manifest.jsonl")] == [said.id for said in left]
+
+
+def test_odd_names_in_shards(tmp_path: Path) -> None:
+    sound = encoded(clicks())
+    members = {
+        "./ü b/c.d/x.1.WAV": sound,
+        "../../outside.wav": sound,
+        f"{'y' * 150}.wav": sound,
+        "keep.flac": encoded(clicks(), "FLAC"),
+    }
+    path = shard(tmp_path / "in" / "s.tar", members)
+    augment_manifest(path, tmp_path / "aug", POLICY, workers=0)
+    assert list(unpacked(tmp_path / "aug" / "s_aug1.tar")) == [
+        "./ü b/c.d/x.1.flac", "../../outside.flac", f"{'y' * 150}.flac", "keep.flac"
+    ]  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["aug", "in"]
+    assert len(sa.read_manifest(tmp_path / "aug")) == 4
+
+
+def test_dry_run_of_shards(tmp_path: Path, shards: Path) -> None:
+    report = augment_manifest(shards, tmp_path / "aug", POLICY, copies=2, dry_run=True, limit=1)
+    assert (report.files, report.made, report.audio_s) == (2, 0, pytest.approx(6.0))
+    assert not (tmp_path / "aug").exists()
+
+
+# Hugging Face.
+
+
+def dataset(count: int = 5) -> Any:
+    datasets = pytest.importorskip("datasets")
+    rows = {
+        "audio": [{"bytes": encoded(clicks()), "path": f"{n}.wav"} for n in range(count)],
+        "sentence": [f"text {n}" for n in range(count)],
+        "client_id": ["ann", "bob", "ann", "bob", "ann"][:count],
+        "age": list(range(count)),
+        "words": [WORDS] * count,
+    }
+    return datasets.Dataset.from_dict(rows).cast_column("audio", datasets.Audio(decode=False))
+
+
+def test_data_sets_of_hugging_face(tmp_path: Path) -> None:
+    for workers in (0, 2):
+        augment_manifest(dataset(), tmp_path / str(workers), POLICY, copies=2, workers=workers)
+    assert tree(tmp_path / "0") == tree(tmp_path / "2")
+    rows = lines(tmp_path / "0" / "metadata.jsonl")
+    assert list(rows[0]) == ["sentence", "client_id", "age", "words", "file_name"]
+    assert (rows[1]["sentence"], rows[1]["age"], rows[1]["file_name"]) == ("text 0", 0, "0_aug2.flac")
+    for row in rows:
+        check_words(tmp_path / "0" / row["file_name"], row["words"])
+    said = sa.read_manifest(tmp_path / "0" / "metadata.jsonl")
+    assert [(u.text, u.speaker) for u in said] == [
+        (f"text {n}", "ann" if n % 2 == 0 else "bob") for n in (0, 0, 1, 1, 2, 2, 3, 3, 4, 4)
+    ]
+
+
+def test_datasets_reads_what_was_written_for_it(tmp_path: Path) -> None:
+    pytest.importorskip("torchcodec")  # which datasets needs to read a folder
+    import datasets
+
+    augment_manifest(dataset(), tmp_path / "aug", POLICY, copies=2, workers=0)
+    found = datasets.load_dataset(
+        "audiofolder", data_dir=str(tmp_path / "aug"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert found["sentence"] == [f"text {n}" for n in range(5) for _ in range(2)]

@@ -48,7 +48,9 @@ def read_times(folder: Path, utterances: Sequence[Utterance]) -> dict[str, list[
         # Aligners name the utterance, or the recording that it was cut from.
         offset = 0.0 if said.id in lines else said.offset
         found = lines.get(said.id) or lines.get(recording, [])
-        told[said.id] = [_row(line, offset) for line in found if _touches(line.word, offset, said.duration)]
+        words = [_row(line, offset) for line in found if _touches(line.word, offset, said.duration)]
+        if words:
+            told[said.id] = words
     return told
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from speechaug.data.manifest import Utterance
 from speechaug.data.sources import Source, is_hugging_face, read_manifest, shards_of
 from speechaug.folders import kaldi, tables
 from speechaug.folders.folder import check_apart
-from speechaug.folders.items import Item, Options, Recording, Report, Row
+from speechaug.folders.items import Failure, Item, Options, Recording, Report, Row
 from speechaug.folders.job import run_job
 from speechaug.folders.journal import MANIFEST_FILE
 from speechaug.folders.tar import augment_shards
@@ -119,7 +119,7 @@ def augment_manifest(
             for copy in range(1, copies + 1)
         ]
         kind.write([(number, rows[item.id]) for number, item in items if item.id in rows], report.folder)
-    return report
+    return replace(report, problems=kind.problems + report.problems)
 
 
 def _check_apart(src: Source, dst: str | Path, files: Iterable[Any]) -> None:
@@ -141,11 +141,13 @@ class _Kind:
         columns: what is carried over of the utterance of a number.
         write: writes the copies in kind: of each the number of its utterance, and its line of the manifest.
         start: folder that the copies are put in, within that of the job.
+        problems: what else of the source could not be used.
     """
 
     columns: Callable[[int], Mapping[str, Any]]
     write: Callable[[Sequence[tuple[int, Row]], Path], None]
     start: str = ""
+    problems: tuple[Failure, ...] = ()
 
 
 def _kind_of(src: Source, pattern: str | None, utterances: Sequence[Utterance]) -> _Kind:
@@ -156,12 +158,22 @@ def _kind_of(src: Source, pattern: str | None, utterances: Sequence[Utterance]) 
     if path is not None and tables.is_table(path):
         return _of_table(tables.read_raw(path))
     if path is not None and pattern is None and kaldi.is_kaldi(path):
-        times = kaldi.read_times(path, utterances)
-        return _Kind(
-            lambda number: {"words": times[utterances[number].id]} if times else {},
-            lambda copies, folder: kaldi.write_kaldi(folder, ((utterances[number], row) for number, row in copies)),
-        )
+        return _of_kaldi(path, utterances)
     return _Kind(lambda number: {}, lambda copies, folder: None)
+
+
+def _of_kaldi(path: Path, utterances: Sequence[Utterance]) -> _Kind:
+    problems: tuple[Failure, ...] = ()
+    try:
+        times = kaldi.read_times(path, utterances)
+    except ValueError as error:
+        times, problems = {}, (Failure(kaldi.CTM_FILE, str(error)),)
+    words = {name: {"words": told} for name, told in times.items()}
+
+    def write(copies: Sequence[tuple[int, Row]], folder: Path) -> None:
+        kaldi.write_kaldi(folder, ((utterances[number], row) for number, row in copies))
+
+    return _Kind(lambda number: words.get(utterances[number].id, {}), write, problems=problems)
 
 
 def _of_table(table: tables.Table) -> _Kind:
