@@ -7,8 +7,10 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from speechaug._lines import write_text
+from speechaug.preview.cards import STRENGTHS
 from speechaug.preview.excerpts import Excerpt, read_excerpts
-from speechaug.preview.gallery import STRENGTHS, Gallery
+from speechaug.preview.gallery import Gallery
 from speechaug.preview.policies import Source
 from speechaug.preview.server import serve as serve_page
 from speechaug.transform import Transform
@@ -93,7 +95,6 @@ def _check_size(excerpts: Sequence[Excerpt], draws: int) -> None:
 
 
 def _write(path: Path, page: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    size = path.write_text(page, encoding="utf-8")
-    print(f"Wrote {path} ({size / 1e6:.1f} MB)")
+    write_text(path, page)
+    print(f"Wrote {path} ({len(page) / 1e6:.1f} MB)")
     return path

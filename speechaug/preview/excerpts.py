@@ -34,7 +34,7 @@ class Excerpt:
     @property
     def duration_s(self) -> float:
         """How long what is heard is, in seconds."""
-        return self.samples.shape[1] / self.sample_rate
+        return len(self.samples[0]) / self.sample_rate
 
     @property
     def is_cut(self) -> bool:

@@ -5,27 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from speechaug._progress import progress_bar
 from speechaug.page import make_environment
 from speechaug.page.policy_words import as_yaml, describe
+from speechaug.preview.cards import Card, make_card
 from speechaug.preview.excerpts import Excerpt
-from speechaug.preview.facts import feature_facts, sound_facts
-from speechaug.preview.figures import feature_figures, sound_figures
 from speechaug.preview.policies import Source
-from speechaug.preview.takes import make_take, what_is_given
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-STRENGTHS = {
-    0.0: "the recording itself",
-    0.5: "half as strong",
-    1.0: "as the policy says",
-    1.5: "half as strong again",
-    2.0: "twice as strong",
-}
-"""What the slider offers, and what it means."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +38,10 @@ class Gallery:
         return self._environment.get_template("preview.html.jinja").render(
             title="Preview",
             source=self.source.name,
-            recordings=self._recordings,
+            recordings=[
+                {"id": excerpt.id, "said": _described(excerpt), "cards": [c for c in self._cards if c.place == place]}
+                for place, excerpt in enumerate(self.excerpts)
+            ],
             draws=len(self.seeds),
             policy={"lines": list(describe(policy)), "yaml": as_yaml(policy)},
             is_sound=self.source.policy.domain == "waveform",
@@ -63,37 +56,22 @@ class Gallery:
         """
         if place >= len(self.excerpts):
             raise ValueError(f"preview: recording must be below {len(self.excerpts)}, got {place}")
-        return self._environment.get_template("card.html.jinja").render(card=self._card(place, seed), served=True)
+        card = make_card(place, self.excerpts[place], self.source, seed)
+        return self._environment.get_template("card.html.jinja").render(card=card, served=True)
 
     @cached_property
-    def _recordings(self) -> list[dict[str, Any]]:
-        return [
-            {"id": excerpt.id, "said": _described(excerpt), "cards": [self._card(place, seed) for seed in self.seeds]}
-            for place, excerpt in enumerate(self.excerpts)
-        ]
+    def _cards(self) -> list[Card]:
+        cards = []
+        with progress_bar("Drawing", None, len(self.excerpts) * len(self.seeds)) as advance:
+            for place, excerpt in enumerate(self.excerpts):
+                for seed in self.seeds:
+                    cards.append(make_card(place, excerpt, self.source, seed))
+                    advance(1)
+        return cards
 
     @cached_property
     def _environment(self) -> Environment:
         return make_environment("speechaug.preview")
-
-    def _card(self, place: int, seed: int) -> dict[str, Any]:
-        excerpt = self.excerpts[place]
-        policy = self.source.at(excerpt.sample_rate)
-        given = what_is_given(excerpt, policy)[0].numpy()
-        made = [make_take(excerpt, policy, seed, strength) for strength in STRENGTHS]
-        everything, rate = [given, *(take.x for take in made)], excerpt.sample_rate
-        if policy.domain == "waveform":
-            first, *figures = sound_figures(everything, rate)
-            facts = [sound_facts(take.x, given, rate, take.measured) for take in made]
-        else:
-            first, *figures = feature_figures(everything)
-            facts = [feature_facts(take.x, given) for take in made]
-        shown = [
-            {"take": take, "says": says, "figure": figure, "facts": said}
-            for take, says, figure, said in zip(made, STRENGTHS.values(), figures, facts, strict=True)
-        ]
-        replay = self.source.replay(excerpt, seed)
-        return {"place": place, "seed": seed, "id": excerpt.id, "before": first, "takes": shown, "replay": replay}
 
 
 def _described(excerpt: Excerpt) -> str:

@@ -14,7 +14,7 @@ from speechaug.features import LogMel
 from speechaug.preview.excerpts import Excerpt
 from speechaug.preview.members import Member, members_of
 from speechaug.rng import Rng
-from speechaug.transform import Transform
+from speechaug.transform import Transform, fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,8 @@ def make_take(excerpt: Excerpt, policy: Transform, seed: int, strength: float = 
     y, lengths, extras = scaled.run(x, None, draws, sample_rate=rate)
     members = members_of(scaled, draws, tuple(x.shape[1:]))
     measured = {name: float(values[0]) for name, values in extras.items() if math.isfinite(float(values[0]))}
-    return Take(strength=strength, x=y[0, :, : int(lengths[0])].numpy(), members=members, measured=measured)
+    length = max(1, int(lengths[0]))  # a sample that is played faster leaves none
+    return Take(strength=strength, x=fit(y[0], length).numpy(), members=members, measured=measured)
 
 
 def what_is_given(excerpt: Excerpt, policy: Transform) -> Tensor:
