@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from speechaug.data import SpeechDataModule, Utterance, read_manifest, write_manifest
     from speechaug.draws import Draws
     from speechaug.features import LogMel
-    from speechaug.folders import augment_folder
+    from speechaug.folders import augment_folder, augment_manifest
     from speechaug.interop.external import External
     from speechaug.policy_file import load_policy, save_policy
     from speechaug.rng import Rng
@@ -103,6 +103,7 @@ __all__ = [
     "Whisper",
     "augment",
     "augment_folder",
+    "augment_manifest",
     "from_dict",
     "load_policy",
     "presets",
@@ -120,6 +121,7 @@ _ON_FIRST_USE = {
     "Tokenizer": "speechaug.asr",
     "Utterance": "speechaug.data",
     "augment_folder": "speechaug.folders",
+    "augment_manifest": "speechaug.folders",
     "read_manifest": "speechaug.data",
     "write_manifest": "speechaug.data",
 }

@@ -45,8 +45,9 @@ def encoded(text: str) -> bytes:
 
 def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file whose last line may have been cut off."""
-    for text in path.read_text(encoding="utf-8").split("\n"):
-        try:
-            yield json.loads(text)
-        except json.JSONDecodeError:
-            continue
+    with path.open("rb") as file:
+        for text in file:
+            try:
+                yield json.loads(text)
+            except ValueError:
+                continue

@@ -118,6 +118,16 @@ def shards_of(source: Source) -> list[Path]:
     return [path] if _TAR.fullmatch(path.name) else []
 
 
+def has_layout(folder: Path) -> bool:
+    """Say whether a folder is known to say what was said: Kaldi, WebDataset, LibriSpeech or Speech Commands.
+
+    Args:
+        folder: any.
+    """
+    names = visible_files(folder)
+    return any(layout.mark.fullmatch(name) for layout in _LAYOUTS for name in names)
+
+
 def is_hugging_face(source: Source) -> bool:
     """Say whether a source is an object of ``datasets``; by name, so that it is not imported."""
     return "datasets" in _libraries(source)

@@ -7,3 +7,4 @@ from speechaug.folders.items import Made as Made
 from speechaug.folders.items import Options as Options
 from speechaug.folders.items import Recording as Recording
 from speechaug.folders.items import Report as Report
+from speechaug.folders.manifests import augment_manifest as augment_manifest

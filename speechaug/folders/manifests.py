@@ -23,6 +23,9 @@ from speechaug.folders.journal import MANIFEST_FILE
 from speechaug.folders.tar import augment_shards
 from speechaug.transform import Transform
 
+_TOLD = ("id", "audio", "copy", "duration", "text", "words")
+"""What manifests of other kinds can say of a copy."""
+
 
 def augment_manifest(
     src: Source,
@@ -96,7 +99,7 @@ def augment_manifest(
         format=format,
         sample_rate=sample_rate,
         overwrite=overwrite,
-        exclude=exclude,
+        exclude=tuple(exclude),
         limit=limit,
         dry_run=dry_run,
         engine=engine,
@@ -112,14 +115,20 @@ def augment_manifest(
     recordings = list(_recordings(utterances, kind))
     report = run_job(recordings, dst, policy, options)
     if not dry_run:
-        rows = {row["id"]: row for row in whole_lines(report.folder / MANIFEST_FILE)}
-        items = [
-            (number, Item(recording=recording, copy=copy))
-            for number, recording in enumerate(recordings)
-            for copy in range(1, copies + 1)
-        ]
-        kind.write([(number, rows[item.id]) for number, item in items if item.id in rows], report.folder)
+        kind.write(list(_copies(recordings, copies, report.folder)), report.folder)
     return replace(report, problems=kind.problems + report.problems)
+
+
+def _copies(recordings: Sequence[Recording], copies: int, folder: Path) -> Iterator[tuple[int, Row]]:
+    """Yield the copies that there are, in the order of their source: the number there, and what the manifest says."""
+    rows = {
+        row["id"]: {name: row[name] for name in _TOLD if name in row} for row in whole_lines(folder / MANIFEST_FILE)
+    }
+    for number, recording in enumerate(recordings):
+        for copy in range(1, copies + 1):
+            id = Item(recording=recording, copy=copy).id
+            if id in rows:
+                yield number, rows[id]
 
 
 def _check_apart(src: Source, dst: str | Path, files: Iterable[Any]) -> None:
@@ -128,7 +137,8 @@ def _check_apart(src: Source, dst: str | Path, files: Iterable[Any]) -> None:
     if isinstance(src, (str, Path)) and Path(src).is_dir():
         check_apart(Path(src), Path(dst))
     target = Path(os.path.realpath(dst))
-    for real in {Path(os.path.realpath(Path(path).parent)) for path in named}:
+    for folder in {Path(path).parent for path in named}:
+        real = Path(os.path.realpath(folder))
         if real == target or target in real.parents:
             raise ValueError(f"augment: dst must be another folder than that of the source, got {str(dst)!r}")
 
