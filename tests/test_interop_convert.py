@@ -367,8 +367,9 @@ def test_forms_of_audiomentations(tmp_path):
     assert convert({"transform": data}).policy == expected
     (tmp_path / "a.json").write_text(json.dumps(data))
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(data))
-    code = "import audiomentations as am\nother = 1\n\naugment = am.Compose([am.Gain(p=0.3), am.LowPassFilter(p=1.0), "
-    (tmp_path / "a.py").write_text(code + "am.Reverse(p=0.2)])\n")
+    code = "import audiomentations as am\nfrom audiomentations import Gain\n\nfirst = Gain(p=0.3)\n"
+    code += "augment = am.Compose([first, am.LowPassFilter(p=1.0), am.Reverse(p=0.2)])\n"
+    (tmp_path / "a.py").write_text(code)
     for path in ("a.json", "a.yaml", "a.py", "a.py:augment"):
         assert convert(tmp_path / path).policy == expected
         assert convert(str(tmp_path / path)).policy == expected

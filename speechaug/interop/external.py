@@ -120,22 +120,22 @@ class External(Transform):
         y = given.clone()
         for row, (length, seed) in enumerate(zip(lengths.tolist(), key.tolist(), strict=True)):
             if length > 0:
-                y[row, :, :length] = self._applied(given[row, :, :length].clone(), seed, context.sample_rate)
+                y[row, :, :length] = self._applied(given[row, :, :length], seed, context.sample_rate)
         return y.to(x.device, x.dtype), lengths
 
     def _applied(self, samples: Tensor, seed: int, sample_rate: int) -> Tensor:
         """Apply to the samples ``(C, T)`` of one row."""
-        kept, width = samples.clone(), samples.shape[1]
+        channels, width = samples.shape
         try:
             with _ONE_AT_A_TIME, _seeded(seed), torch.no_grad():
-                out = _call(self._made(sample_rate), samples, sample_rate)
+                out = _call(self._made(sample_rate), samples.clone(), sample_rate)
         except ImportError:
             raise
         except Exception as error:
-            shape = f"{len(kept)} channels of {width} samples at {sample_rate} Hz"
+            shape = f"{channels} channels of {width} samples at {sample_rate} Hz"
             raise RuntimeError(f"{self!r} refused {shape}: {type(error).__name__}: {error}") from error
         out = torch.nn.functional.pad(out[:, :width], (0, max(0, width - out.shape[1])))
-        return out if bool(torch.isfinite(out).all()) else kept
+        return out if bool(torch.isfinite(out).all()) else samples
 
     def _made(self, sample_rate: int) -> Any:
         if not self._is_path():

@@ -83,7 +83,7 @@ def add_gaussian_noise(min_amplitude: float = 0.001, max_amplitude: float = 0.01
     """White, `exponent` (0, 0). `min_amplitude`, `max_amplitude` are RMS amplitudes whatever the speech; `snr_db` is
     what they are beside speech of -26 dB: 20 log10(0.05 / amplitude). Quiet recordings are no longer drowned.
     """
-    quiet, loud = (SPEECH_DBFS - 20.0 * math.log10(amplitude) for amplitude in (min_amplitude, max_amplitude))
+    quiet, loud = (round(SPEECH_DBFS - 20.0 * math.log10(amplitude), 2) for amplitude in (min_amplitude, max_amplitude))
     white = AddColoredNoise(snr_db=(loud, quiet), exponent=(0.0, 0.0))
     return Converted(white, f"an SNR, as beside speech of {SPEECH_DBFS:g} dBFS, not an amplitude")
 
@@ -322,7 +322,7 @@ def tanh_distortion(min_distortion: float = 0.01, max_distortion: float = 0.7) -
     """`drive_db` goes by the peak, `min_distortion`, `max_distortion` by a percentile of the samples; converted for a
     Laplace distribution with a peak 11 times its mean, as speech has. The peak stays, where theirs keeps the RMS.
     """
-    low, high = (20.0 * math.log10(_drive(amount)) for amount in (min_distortion, max_distortion))
+    low, high = (round(20.0 * math.log10(_drive(amount)), 2) for amount in (min_distortion, max_distortion))
     return Converted(TanhDistortion(drive_db=(low, high)), "the drive fits speech, and its peak stays, not its RMS")
 
 

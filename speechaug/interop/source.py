@@ -40,15 +40,21 @@ def read_source(source: Any) -> Any:
 
 
 def _from_python(path: str, name: str) -> Any:
-    """Run a file and return the transform that it makes."""
+    """Run a file and return the transform that it makes, the outermost where it makes several."""
     made = runpy.run_path(path)
     if name in made:
         return made[name]
-    found = {key: one for key, one in made.items() if type(one).__module__.partition(".")[0] in CONVERTED}
-    if name or len(found) != 1:
+    found = {key: one for key, one in made.items() if _is_transform(one)}
+    inner = [member for one in found.values() for member in getattr(one, "transforms", ())]
+    outer = [one for one in found.values() if not any(one is member for member in inner)]
+    if name or len(outer) != 1:
         listed = ", ".join(f"{path}:{key}" for key in found) or "none"
         raise ValueError(f"convert: {path} must make one transform, or one must be named; it makes {listed}")
-    return next(iter(found.values()))
+    return outer[0]
+
+
+def _is_transform(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] in CONVERTED and not isinstance(value, type)
 
 
 def _described(data: Mapping[str, Any]) -> Mapping[str, Any]:
