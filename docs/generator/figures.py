@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import speechaug as sa
 from speechaug.interop import External
 from speechaug.page.pictures import spectrogram_uris
+from speechaug.page.waveforms import HEIGHT, WIDTH, waveform_paths
 from speechaug.page.words import ABBREVIATIONS, compact, split_unit
 from speechaug.transform import Span
 
@@ -27,7 +28,6 @@ Floats = NDArray[np.float32]
 FIXTURES = Path(sa.__file__).parent / "fixtures"
 RATE = 16_000
 SECONDS = 3.2
-COLUMNS = 240
 
 
 @dataclass
@@ -87,6 +87,7 @@ def figure(cls: type[sa.Transform]) -> Figure:
     transform, name = example(cls), cls.__name__
     draws = transform.sample(sa.Rng.from_ids(seed=0, epoch=0, ids=["docs"]))
     said = "; ".join(_in_words(place or name, drawn) for place, drawn in draws.row(0))
+    said = repr(transform) if said == name else said
     if transform.domain == "spectrogram":
         return _of_features(transform, draws, name, said)
     x = torch.from_numpy(speech())[None]
@@ -140,13 +141,10 @@ def _pair(sides: list[str], said: str) -> str:
 
 
 def waveform(samples: Floats) -> str:
-    """Return the outline of a waveform as SVG, in the colour of the text."""
-    edges = np.linspace(0, len(samples), COLUMNS + 1).astype(int)[:-1]
-    tops, bottoms = (reduce.reduceat(samples, edges).clip(-1, 1) for reduce in (np.maximum, np.minimum))
-    there = [f"{column} {1 - top:.2f}" for column, top in enumerate(tops)]
-    back = [f"{column} {1 - bottom:.2f}" for column, bottom in reversed(list(enumerate(bottoms)))]
-    path = f'<path d="M{"L".join(there + back)}Z"/>'
-    return f'<svg viewBox="0 0 {COLUMNS - 1} 2" preserveAspectRatio="none" aria-hidden="true">{path}</svg>'
+    """Return the outline of a waveform as SVG, full scale at its edges, in the colour of the text."""
+    outline, _ = waveform_paths(samples.clip(-1, 1), WIDTH, 1.0)
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none"'
+    return f'<svg {size} aria-hidden="true"><path d="{outline}"/></svg>'
 
 
 def mp3(samples: Floats) -> bytes:

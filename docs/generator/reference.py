@@ -6,7 +6,7 @@ import importlib
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ForwardRef
 
 from speechaug import TRANSFORMS
 
@@ -38,10 +38,10 @@ TOPICS = (
     Topic("recognizers", "Recognizers", ("asr",), "Small speech recognizers and keyword spotters, as Lightning modules."),
     Topic("callbacks", "Callbacks", ("callbacks",), "Augment, schedule, log, listen and evaluate in any Lightning trainer."),
     Topic("robustness", "Robustness", ("robustness",), "The suite, evaluation of any recognizer, statistics, reports."),
-    Topic("interop", "Other libraries", ("interop",), "Our policies elsewhere, and theirs here."),
+    Topic("interop", "Other libraries", ("interop", "convert"), "Our policies elsewhere, and theirs here."),
     Topic("testing", "Testing", ("testing",), "The contract of every transform, as checks to run on your own."),
     Topic("functional", "Functions", ("functional",), "The maths, one pure function an effect; every strength is `(B,)`."),
-    Topic("core", "Core", ("presets", "graph", ""), "Policies, draws, banks, random numbers. The transforms have pages of their own."),
+    Topic("core", "Core", ("", "presets", "graph"), "Policies, draws, banks, random numbers. The transforms have pages of their own."),
 )
 """A name is documented on the first page that holds it; the package itself comes last."""
 
@@ -83,9 +83,9 @@ def methods(cls: type) -> Iterator[tuple[str, Any]]:
     for name, value in vars(cls).items():
         if name.startswith("_") or any(hasattr(base, name) for base in foreign):
             continue
-        method = value.fget if isinstance(value, property) else inspect.unwrap(getattr(value, "__func__", value))
-        if inspect.isfunction(method) and method.__doc__:
-            yield name, method
+        thing = value if isinstance(value, property) else inspect.unwrap(getattr(value, "__func__", value))
+        if (isinstance(thing, property) or inspect.isfunction(thing)) and thing.__doc__:
+            yield name, thing
 
 
 def _entry(name: str, thing: Any, link: Link, level: int = 2) -> str:
@@ -96,6 +96,8 @@ def _entry(name: str, thing: Any, link: Link, level: int = 2) -> str:
 
 def _signature(name: str, thing: Any) -> str:
     """Return a signature as a block of code, an argument a line where it is long."""
+    if isinstance(thing, property):
+        return f"```python\n{name}: {_type(inspect.signature(thing.fget).return_annotation)}\n```"
     try:
         signature = inspect.signature(thing)
     except ValueError:  # a class without one, such as an error
@@ -124,6 +126,8 @@ def _parameters(signature: inspect.Signature) -> Iterator[str]:
 
 
 def _type(annotation: Any) -> str:
+    if isinstance(annotation, ForwardRef):
+        return annotation.__forward_arg__
     return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
 
 

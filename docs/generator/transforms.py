@@ -7,13 +7,12 @@ import math
 from typing import Any
 
 from speechaug import Transform
-from speechaug.page.words import split_unit
+from speechaug.page.words import MINUS, NBSP, split_unit
 from speechaug.transform import Span
 
 from .docstrings import Docstring, Link, body, example, parse, prose, table
 from .families import FAMILIES, Family
 
-MINUS = "−"
 
 
 def overview(link: Link) -> str:
@@ -63,19 +62,20 @@ def _default(entry: dataclasses.Field[Any]) -> str:
     if value is dataclasses.MISSING or entry.name == "members":
         return "needed"
     unit = split_unit(entry.name)[1]
-    return f"{_ends(value)} {unit}".rstrip() if isinstance(value, (tuple, float, int)) else f"`{value!r}`"
+    return f"{_ends(value)}{NBSP}{unit}".rstrip() if isinstance(value, (tuple, float, int)) else f"`{value!r}`"
 
 
 def _reach(entry: dataclasses.Field[Any]) -> str:
     spread = entry.metadata.get("span")
     if not isinstance(spread, Span):
         return ""
-    return f"{_number(spread.neutral)} → {_ends(spread.limit)} {split_unit(entry.name)[1]}".rstrip()
+    ends = f"{_number(spread.neutral)} → {_ends(spread.limit)} {split_unit(entry.name)[1]}"
+    return ends.rstrip().replace(" ", NBSP)
 
 
 def _ends(value: Any) -> str:
     if isinstance(value, tuple):
-        return " to ".join(dict.fromkeys(map(_number, value))) or "`()`"
+        return f"{NBSP}to{NBSP}".join(dict.fromkeys(map(_number, value))) or "`()`"
     return _number(value)
 
 
