@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _PIECE = re.compile(r"(.+):(\d+):(\d+)")
+# Where names of files are bytes, which need not be UTF-8; soundfile takes text for UTF-8.
+_BYTES = os.name == "posix"
 # A header written before the length was known (a pipe) claims 2 or 4 GiB; libsndfile reads such files to their end.
 _STREAMED = 0x7FFF_F000
 # The same in FLAC, where libsndfile cannot say where the end is.
 _ENDLESS = 2**62
 # No encoding packs more samples into a byte: FLAC needs about one for 4,000 of silence.
 _DENSEST = 2**14
+# Below there is no speech, beyond FLAC ends; what claims another one would be resampled to gigabytes.
+_RATES = 1_000, 655_350  # Hz
 _BLOCK = 2**20
 # Where libsndfile notes that less is there than a header says: WAV, AIFF, AU, W64 and RF64.
 _CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -119,7 +123,7 @@ def open_sound(source: AudioSource) -> Iterator[Any]:
         if not isinstance(held, Path):
             held.seek(0)
         try:
-            file = soundfile.SoundFile(held)
+            file = soundfile.SoundFile(os.fsencode(held) if _BYTES and isinstance(held, Path) else held)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
             reason = getattr(error, "error_string", "").strip().rstrip(".") or "unreadable header"
             raise AudioError(f"{source}: is not an audio file, or is corrupt ({reason})") from error
@@ -130,6 +134,8 @@ def open_sound(source: AudioSource) -> Iterator[Any]:
                 raise AudioError(f"{source}: does not say how long it is, as FLAC from a pipe does; encode it again")
             if file.frames > _DENSEST * size:
                 raise AudioError(f"{source}: claims {file.frames} samples in {size} bytes, its header is corrupt")
+            if not _RATES[0] <= file.samplerate <= _RATES[1]:
+                raise AudioError(f"{source}: claims a sample rate of {file.samplerate} Hz, its header is corrupt")
             _check_whole(source, file.extra_info)
             yield file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 from pathlib import Path
@@ -228,6 +229,14 @@ class Held:
 
     def __str__(self) -> str:
         return "row 3"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs file names of any bytes")
+def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    soundfile.write(os.fsencode(path), np.full(8, 0.5), 8_000)
+    samples, rate = audio.read(path)
+    assert (samples.shape, rate, audio.info(path).frames) == ((1, 8), 8_000, 8)
 
 
 def test_pieces_and_objects_are_read_as_files(tmp_path: Path) -> None:

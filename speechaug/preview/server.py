@@ -10,6 +10,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from speechaug._lines import encoded
 from speechaug.preview.gallery import Gallery
 
 _HEADERS = {
@@ -119,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the terminal quiet."""
 
     def _send(self, status: HTTPStatus, text: str, kind: str = "plain") -> None:
-        body = text.encode()
+        body = encoded(text)
         self.send_response(status)
         about = {"Content-Type": f"text/{kind}; charset=utf-8", "Content-Length": str(len(body))}
         for name, value in {**about, **_HEADERS}.items():
