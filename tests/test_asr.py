@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from speechaug.asr import SIZES, QuartzNet, SpeechRecognizer, Tokenizer, ctc_loss, greedy_decode, normalise_text
 from speechaug.asr.loss import frames_needed
-from speechaug.asr.model import MaskedBatchNorm
+from speechaug.asr.model import ARCHITECTURES, MaskedBatchNorm
 from speechaug.asr.optim import one_cycle
 
 pytestmark = pytest.mark.global_rng  # weights are initialised and units dropped by torch's global generator
@@ -114,6 +114,22 @@ def test_padding_changes_neither_gradients_nor_statistics() -> None:
         results.append([p.grad for p in copy.parameters()] + list(copy.buffers()))
     for alone, padded in zip(*results, strict=True):
         torch.testing.assert_close(alone, padded, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES.values())
+def test_widths_for_a_gpu_change_no_score(architecture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, frames = _spec([90, 41])
+    model = architecture(n_mels=40, tokens=5, size="xs").eval()
+    expected, lengths = model(spec, frames)
+    widths: list[int] = []
+    monkeypatch.setattr("speechaug.asr.blocks.frame_multiple", lambda device: 64)
+    monkeypatch.setattr(model, "encode", lambda x, n, encode=model.encode: widths.append(x.shape[-1]) or encode(x, n))
+    scores, same = model(spec, frames)
+    assert widths == [128]
+    assert torch.equal(lengths, same)
+    for row, n in enumerate(lengths.tolist()):
+        torch.testing.assert_close(scores[row, :n], expected[row, :n], atol=1e-5, rtol=0)
+    assert scores.shape == expected.shape
 
 
 @pytest.mark.parametrize("shape", [(0, 40, 50), (2, 40, 0), (2, 40, 1)])

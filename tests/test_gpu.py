@@ -133,6 +133,7 @@ def _batches() -> DataLoader[Any]:
 
 
 @pytest.mark.global_rng
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")  # fp16 skips steps at first
 @pytest.mark.parametrize("precision", ["32-true", "bf16-true", "bf16-mixed", "16-mixed"])
 @pytest.mark.parametrize("architecture", ["quartznet", "conformer"])
 def test_training_on_the_device(precision, architecture):
@@ -142,7 +143,7 @@ def test_training_on_the_device(precision, architecture):
     kept = Kept()
     policy = sa.Compose([sa.Speed(factor=(0.8, 1.25)), sa.AddColoredNoise(snr_db=(5.0, 20.0)), sa.Gain()])
     trainer = pl.Trainer(
-        max_steps=4,
+        max_steps=16,  # of which fp16 skips some until the loss is scaled low enough
         accelerator="gpu",
         devices=1,
         precision=precision,

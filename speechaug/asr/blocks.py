@@ -81,6 +81,14 @@ class TimeConv(nn.Module):
         return image.squeeze(2).transpose(1, 2)
 
 
+def frame_multiple(device: torch.device) -> int:
+    """Return what the number of frames of a batch is brought to a multiple of, by padding.
+
+    cuDNN takes up to half a second to plan a convolution of a new width, and speed changes give every batch its own.
+    """
+    return 64 if device.type == "cuda" else 1
+
+
 class AcousticModel(nn.Module):
     """From spectrograms to a score per token and frame; a subclass has ``encode`` and the linear layer ``head``.
 
@@ -112,8 +120,11 @@ class AcousticModel(nn.Module):
 
     def forward(self, spec: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities and their lengths."""
+        frames = (spec.shape[-1] + self.subsampling - 1) // self.subsampling
+        if beyond := -spec.shape[-1] % frame_multiple(spec.device):
+            spec = F.pad(spec, (0, beyond))
         x, lengths = self.encode(spec, lengths)
-        log_probs: Tensor = self.head(x).float().log_softmax(-1)
+        log_probs: Tensor = self.head(x[:, :frames]).float().log_softmax(-1)
         return log_probs, lengths
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
