@@ -75,3 +75,12 @@ def test_training_names_what_is_bad_and_goes_on(table, usable, tmp_path):
 def test_evaluation_names_what_is_bad_and_goes_on(table, usable):
     heard = evaluate(lambda waves: ["one"] * len(waves), str(table), suite=["white:3", "opus:3"], workers=0)
     check(usable, {record["id"] for record in heard.records}, "\n".join(heard.meta["failed"]["ids"]))
+
+
+def test_folder_jobs_name_what_is_bad_and_go_on(damaged, usable, tmp_path):
+    policy = sa.Compose([sa.Speed(), sa.AddColoredNoise(), sa.LowPass(), sa.Gain()])
+    report = sa.augment_folder(damaged, tmp_path / "out", policy, workers=2)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    check(usable, {row["source"] for row in rows}, "\n".join(failure.id for failure in report.failures))
+    assert len(rows) == report.files == COUNT - len(report.failures)
+    assert all(decodes(tmp_path / "out" / row["audio"]) for row in rows)

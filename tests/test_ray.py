@@ -1,4 +1,4 @@
-"""Folder jobs on Ray: a cluster of two workers on this machine, one of which is killed."""
+"""Folder jobs on Ray: the bytes of the local engine, by a cluster of two workers, some of which are killed."""
 
 from __future__ import annotations
 
@@ -6,32 +6,70 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
-from speechaug.folders.items import Item, Made, Recording
+import speechaug as sa
+from speechaug.folders import augment_folder, engines
+from speechaug.folders import ray as ours
+from speechaug.folders.items import Item, Made, Recording, Work
 
-pytest.importorskip("ray", reason="needs Ray")
+ray = pytest.importorskip("ray", reason="needs Ray")
+POLICY = sa.Compose([sa.Speed(), sa.AddColoredNoise(), sa.HighPass(), sa.Gain()])
+QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Work that tells which process did it."""
+
+    def __call__(self, item: Item) -> Made:
+        return Made(item, {"id": item.id, "process": os.getpid()})
 
 
 @dataclass(frozen=True)
 class Killed:
-    """Work whose process is killed at one item, the first time or each time."""
+    """Work whose process is killed at one recording, the first time or each time."""
 
-    folder: Path
-    victim: str = ""
-    again: bool = False
+    work: Work
+    mark: Path
+    victim: str
+    always: bool = False
 
     def __call__(self, item: Item) -> Made:
-        mark = self.folder / "killed"
-        if item.recording.id == self.victim and (self.again or not mark.exists()):
-            mark.touch()
+        if item.recording.id == self.victim and (self.always or not self.mark.exists()):
+            self.mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        (self.folder / item.recording.name).write_text(str(item.copy))
-        return Made(item, {"id": item.recording.id, "pid": os.getpid()})
+        return self.work(item)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Two workers, connected to before the engine is called: it leaves them as they are."""
+    os.environ.update(ours._SETTINGS)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests
+    ray.init(address="local", num_cpus=2, **QUIET)
+    yield
+    assert ray.is_initialized()
+    ray.shutdown()
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """Write recordings of several rates, one of them empty."""
+    generator = np.random.default_rng(0)
+    for number, rate in enumerate((8_000, 16_000, 22_050, 16_000)):
+        path = tmp_path / "speech" / f"speaker{number % 2}" / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, generator.uniform(-0.3, 0.3, 6_000), rate)
+    (tmp_path / "speech" / "empty.wav").touch()
+    return tmp_path / "speech"
 
 
 def items(count: int) -> list[Item]:
@@ -39,42 +77,88 @@ def items(count: int) -> list[Item]:
     return [Item(recording=Recording(id=name, source=name, name=name), copy=1) for name in names]
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """Two workers, connected to before the engine is called: it leaves them as they are."""
-    import ray
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield ray
-    assert ray.is_initialized()
-    ray.shutdown()
+def made(work: Work, wanted: list[Item], workers: int | None = None) -> list[Made]:
+    return sorted(ours.ray_engine(work, wanted, workers), key=lambda made: made.item.id)
 
 
-def made(work, wanted, workers=None):
-    from speechaug.folders.ray import ray_engine
-
-    return sorted(ray_engine(work, wanted, workers), key=lambda made: made.item.recording.id)
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_item_is_made_by_other_processes(cluster, tmp_path):
+def command(speech: Path, out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    policy = out.with_suffix(".yaml")
+    sa.save_policy(POLICY, policy)
+    words = ["augment", str(speech), str(out), "--policy", str(policy), "--copies", "2", "--engine", "ray"]
+    given = [sys.executable, "-m", "speechaug", *words, "--workers", "2"]
+    return subprocess.run(given, capture_output=True, text=True, timeout=200, env={**os.environ, **environment})
+
+
+def test_every_item_is_made_by_other_processes(cluster):
     wanted = items(12)
-    done = made(Killed(tmp_path), wanted, 2)
+    done = made(Tell(), wanted, 2)
     assert [each.item for each in done] == wanted
-    pids = {each.row["pid"] for each in done}
-    assert os.getpid() not in pids and 1 <= len(pids) <= 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == [item.recording.name for item in wanted]
+    processes: set[Any] = {each.row["process"] for each in done if each.row}
+    assert os.getpid() not in processes and 1 <= len(processes) <= 2
 
 
-def test_a_killed_worker_is_replaced(cluster, tmp_path):
-    done = made(Killed(tmp_path, victim="03"), items(8))
-    assert (tmp_path / "killed").exists()
-    assert all(each.row is not None for each in done) and len(done) == 8
-
-
-def test_an_item_that_kills_every_worker_is_named(cluster, tmp_path):
-    done = made(Killed(tmp_path, victim="01", again=True), items(4), 2)
+def test_an_item_that_kills_every_worker_is_named(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(ours, "RETRIES", 1)
+    done = made(Killed(Tell(), tmp_path / "mark", "01", always=True), items(4), 2)
     failed = [each for each in done if each.row is None]
     assert [each.item.recording.id for each in failed] == ["01"]
-    assert failed[0].reason.startswith("its worker died") and "\n" not in failed[0].reason
+    assert failed[0].reason.startswith("its worker died 2 times: ") and "\n" not in failed[0].reason
+
+
+def test_the_bytes_of_the_local_engine_though_a_worker_is_killed(cluster, speech, tmp_path, monkeypatch):
+    here = augment_folder(speech, tmp_path / "local", POLICY, copies=2, workers=0)
+    mark = tmp_path / "mark"
+    monkeypatch.setitem(
+        engines.ENGINES,
+        "ray",
+        lambda work, items, workers: ours.ray_engine(Killed(work, mark, "speaker1/1.wav"), items, workers),
+    )
+    there = augment_folder(speech, tmp_path / "ray", POLICY, copies=2, engine="ray")
+    assert mark.exists()
+    assert (there.files, there.failures) == (here.files, here.failures)
+    assert here.files == 8 and [failure.id for failure in here.failures] == ["empty.wav"]
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+
+
+def test_without_ray_the_remedy_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match=r'engine="ray" needs Ray: pip install "speechaug\[ray\]"'):
+        made(Tell(), items(1))
+
+
+@pytest.mark.slow
+def test_the_command_starts_a_cluster_and_ends_it(speech, tmp_path):
+    augment_folder(speech, tmp_path / "local", POLICY, copies=2, workers=0)
+    done = command(speech, tmp_path / "ray")
+    assert done.returncode == 1 and done.stderr == ""  # one recording is empty
+    assert "empty.wav" in done.stdout and "raylet" not in done.stdout
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_the_command_uses_a_cluster_of_two_machines_and_leaves_it(speech, tmp_path):
+    """In a process of its own: Ray knows one cluster at a time."""
+    augment_folder(speech, tmp_path / "local", POLICY, copies=2, workers=0)
+    script = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+cluster.add_node(num_cpus=1)
+print(cluster.address, flush=True)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as both:
+        assert both.stdin is not None and both.stdout is not None
+        address = both.stdout.readline().strip()
+        done = command(speech, tmp_path / "ray", RAY_ADDRESS=address)
+        again = command(speech, tmp_path / "ray2", RAY_ADDRESS=address)
+        both.stdin.close()
+    assert done.returncode == again.returncode == 1, done.stderr
+    assert contents(tmp_path / "ray") == contents(tmp_path / "ray2") == contents(tmp_path / "local")

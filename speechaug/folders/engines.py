@@ -8,7 +8,7 @@ from speechaug.folders.items import Engine, Item, Made, Work
 from speechaug.folders.local import local
 
 
-def ray(work: Work, items: Sequence[Item], workers: int) -> Generator[Made, None, None]:
+def ray(work: Work, items: Sequence[Item], workers: int | None) -> Generator[Made, None, None]:
     """Make items by the workers of a Ray cluster; see :mod:`speechaug.folders.ray`."""
     from speechaug.folders.ray import ray_engine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from speechaug.audio import FloatArray
 
+_FLAC_FINE = 65_535  # Hz; beyond, FLAC counts in tens
 KEEP = "keep"
 """The format that stands for that of each recording."""
 
@@ -21,7 +23,8 @@ class Format(NamedTuple):
         container: libsndfile's name of it.
         subtypes: libsndfile's names of the encodings that are kept.
         by_default: encoding of what has another one, by whether that has more than 16 bits.
-        rates: sample rates it can have, in Hz, in order; empty for any.
+        rates: sample rates it can have, in Hz, in order; empty for any up to the highest.
+        highest_rate: in Hz.
         most_channels: that it can have.
     """
 
@@ -29,15 +32,30 @@ class Format(NamedTuple):
     subtypes: tuple[str, ...]
     by_default: tuple[str, str]
     rates: tuple[int, ...] = ()
+    highest_rate: int = 2**31 - 1
     most_channels: int = 255
+
+    def rate(self, wanted: int) -> int:
+        """Return the next higher sample rate that it can have, or the highest, in Hz.
+
+        Args:
+            wanted: in Hz.
+        """
+        if self.rates:
+            return min((one for one in self.rates if one >= wanted), default=self.rates[-1])
+        if self.container == "FLAC" and wanted > _FLAC_FINE:
+            wanted = 10 * math.ceil(wanted / 10)
+        return min(wanted, self.highest_rate)
 
 
 FORMATS = {
-    "flac": Format("FLAC", ("PCM_S8", "PCM_16", "PCM_24"), ("PCM_16", "PCM_24"), most_channels=8),
+    "flac": Format(
+        "FLAC", ("PCM_S8", "PCM_16", "PCM_24"), ("PCM_16", "PCM_24"), highest_rate=655_350, most_channels=8
+    ),
     "wav": Format(
         "WAV", ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"), ("PCM_16", "PCM_24")
     ),
-    "ogg": Format("OGG", ("VORBIS",), ("VORBIS", "VORBIS")),
+    "ogg": Format("OGG", ("VORBIS",), ("VORBIS", "VORBIS"), highest_rate=200_000),
     "opus": Format("OGG", ("OPUS",), ("OPUS", "OPUS"), (8_000, 12_000, 16_000, 24_000, 48_000)),
     "mp3": Format(
         "MP3",
@@ -91,16 +109,14 @@ def check_format(name: str, sample_rate: int | None) -> None:
         >>> check_format("opus", 16_000)
         >>> check_format("opus", 22_050)
         Traceback (most recent call last):
-        ValueError: augment: sample_rate must be 8000, 12000, 16000, 24000 or 48000 for opus, got 22050
+        ValueError: augment: sample_rate must be one that opus has, such as 24000, got 22050
     """
     if name not in (*FORMATS, KEEP):
         raise ValueError(f"augment: format must be {', '.join(FORMATS)} or {KEEP}, got {name!r}")
     if sample_rate is not None and not sample_rate > 0:
         raise ValueError(f"augment: sample_rate must be > 0, got {sample_rate!r}")
-    rates = FORMATS[name].rates if name in FORMATS else ()
-    if sample_rate is not None and rates and sample_rate not in rates:
-        listed = f"{', '.join(map(str, rates[:-1]))} or {rates[-1]}"
-        raise ValueError(f"augment: sample_rate must be {listed} for {name}, got {sample_rate}")
+    if sample_rate is not None and name in FORMATS and (has := FORMATS[name].rate(sample_rate)) != sample_rate:
+        raise ValueError(f"augment: sample_rate must be one that {name} has, such as {has}, got {sample_rate}")
 
 
 def choose(name: str, sample_rate: int | None, container: str, subtype: str, heard: tuple[int, int]) -> Target:
@@ -131,10 +147,7 @@ def choose(name: str, sample_rate: int | None, container: str, subtype: str, hea
     form = FORMATS[ending]
     if channels > form.most_channels:
         raise ValueError(f"{ending} holds at most {form.most_channels} channels, got {channels}")
-    wanted = sample_rate or rate
-    if form.rates:
-        wanted = min((one for one in form.rates if one >= wanted), default=form.rates[-1])
-    return Target(ending, _subtype(form, subtype), wanted, channels)
+    return Target(ending, _subtype(form, subtype), form.rate(sample_rate or rate), channels)
 
 
 def quantise(samples: FloatArray, subtype: str) -> NDArray[np.generic]:

@@ -90,7 +90,8 @@ class Work(Protocol):
 
 
 Engine = Callable[[Work, Sequence[Item], int | None], Generator[Made, None, None]]
-"""Makes items by so many workers (None: as many as there are cores), in any order; an item whose worker dies again and again has failed."""
+"""Makes items by so many workers, in any order; None for as many as there are cores. An item whose worker dies again
+and again has failed."""
 
 
 @dataclass(frozen=True, kw_only=True)

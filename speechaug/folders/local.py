@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 from collections import deque
@@ -16,6 +17,7 @@ import torch
 from speechaug.folders.items import Item, Made, Work
 
 _ATTEMPTS = 3
+_MOST_WORKERS = 64
 _BATCHES = 16  # for each worker, at least, so that all end at about the same time
 _MOST_AT_ONCE = 32
 
@@ -23,13 +25,13 @@ Batch = list[tuple[Item, int]]
 """Items, and how often each was begun by a worker that died."""
 
 
-def local(work: Work, items: Sequence[Item], workers: int) -> Generator[Made, None, None]:
+def local(work: Work, items: Sequence[Item], workers: int | None) -> Generator[Made, None, None]:
     """Make items by processes of this machine; a worker that is killed is replaced, and its item tried again.
 
     Args:
         work: what makes an item.
         items: what to make; neighbours are given to the same worker, which may keep what they have in common.
-        workers: processes; 0 for none beside this one.
+        workers: processes; 0 for none beside this one, None for as many as there are cores.
 
     Returns:
         What came of each item, in any order. One whose worker died three times has failed.
@@ -37,6 +39,7 @@ def local(work: Work, items: Sequence[Item], workers: int) -> Generator[Made, No
     if workers == 0:
         yield from map(work, items)
         return
+    workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
     size = min(_MOST_AT_ONCE, max(1, len(items) // (_BATCHES * workers)))
     waiting = deque([(item, 0) for item in items[start : start + size]] for start in range(0, len(items), size))
     pool = _Pool(work, waiting)
