@@ -21,6 +21,7 @@ import yaml
 from scipy import signal
 
 import speechaug as sa
+from speechaug import _torchaudio
 from speechaug.convert import convert, convert_file, migration_table
 from speechaug.interop.counterpart import COUNTERPARTS, NoCounterpart
 from speechaug.interop.description import describe
@@ -36,7 +37,8 @@ pytestmark = [
 ]
 
 with_torch_audiomentations = pytest.mark.skipif(
-    importlib.util.find_spec("torch_audiomentations") is None, reason="not installed: torch-audiomentations"
+    importlib.util.find_spec("torch_audiomentations") is None or not _torchaudio.available(),
+    reason="torch-audiomentations cannot be imported here",
 )
 LIBRARIES = ["audiomentations", pytest.param("torch_audiomentations", marks=with_torch_audiomentations)]
 

@@ -28,7 +28,8 @@ RATE = 16_000
 pytestmark = pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")  # librosa's
 with_torchaudio = pytest.mark.skipif(not _torchaudio.available(), reason="torchaudio cannot be imported here")
 with_torch_audiomentations = pytest.mark.skipif(
-    importlib.util.find_spec("torch_audiomentations") is None, reason="not installed: torch-audiomentations"
+    importlib.util.find_spec("torch_audiomentations") is None or not _torchaudio.available(),
+    reason="torch-audiomentations cannot be imported here",
 )
 
 
@@ -242,6 +243,14 @@ def test_a_refusal_says_what_was_refused():
     x, _ = speech(1, channels=2)
     with pytest.raises(RuntimeError, match=r"lambda>>, .* refused 2 channels of 16000 samples at 16000 Hz: ZeroDiv"):
         policy(x, None, draws(policy, 1), sample_rate=RATE)
+
+
+@pytest.mark.parametrize("path", ["torchaudio.transforms.Fade", "torch_audiomentations.Gain"])
+def test_a_broken_torchaudio_is_explained(monkeypatch, path):
+    monkeypatch.setattr(_torchaudio, "_load", lambda: (None, "OSError: libc10_cuda.so"))
+    policy = sa.External(path)
+    with pytest.raises(ImportError, match=rf"{path} needs torchaudio, which cannot be imported here \(OSError"):
+        policy(speech(1)[0], None, draws(policy, 1), sample_rate=8_001)
 
 
 def test_not_finite_stays_as_it_was():

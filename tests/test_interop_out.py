@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import speechaug as sa
+from speechaug import _torchaudio
 from speechaug.convert import convert
 from speechaug.interop import AudiomentationsTransform, CutTransform, PolicyModule
 
@@ -28,7 +29,9 @@ MIGRATE = Path(__file__).parents[1] / "docs" / "migrate.md"
 
 
 def needs(name):
-    return pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"not installed: {name}")
+    """Skip where a library that is built on torchaudio cannot be imported."""
+    there = importlib.util.find_spec(name) is not None and _torchaudio.available()
+    return pytest.mark.skipif(not there, reason=f"cannot be imported here: {name}")
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,9 @@ import numpy as np
 from speechaug import audio
 from speechaug._open import Encoded
 from speechaug._threads import one_thread
-from speechaug.clip import augment
+from speechaug.folders.copies import augment_pieces
+from speechaug.folders.pieces import cut
+from speechaug.folders.policies import at_rate, resolve
 from speechaug.transform import Transform
 
 Row = Mapping[str, Any]
@@ -22,8 +24,9 @@ Row = Mapping[str, Any]
 class DatasetMap:
     """Augments rows of a ``datasets.Dataset``: ``dataset.map(DatasetMap(policy), with_indices=True)``.
 
-    What a row gets depends on the seed, its id and its copy: not on ``num_proc``, ``batched`` or ``batch_size``. The id
-    is in the column ``id``, without which it is the number of the row. Sound is taken as it is stored, so that no
+    What a row gets depends on the seed, its id and its copy: not on ``num_proc``, ``batched`` or ``batch_size``, and is
+    what :func:`speechaug.augment_manifest` makes of it. The id is in the column ``id``, without which it is the number
+    of the row. Banks are brought to the rate of each row. Sound is taken as it is stored, so that no
     decoder of ``datasets`` is needed: ``cast_column("audio", Audio(decode=False))``. It is stored as FLAC, 16 bits.
 
     Args:
@@ -34,7 +37,7 @@ class DatasetMap:
         column: of the sound.
 
     Raises:
-        ValueError: if ``copies`` is less than 1, or on a call, if a row holds no sound or several copies are asked for
+        ValueError: if the policy is none for single waveforms or ``copies`` is less than 1, or on a call, if a row holds no sound or several copies are asked for
             without ``batched``.
 
     Example:
@@ -48,6 +51,7 @@ class DatasetMap:
 
     def __post_init__(self) -> None:
         """Check the configuration."""
+        resolve(self.policy)
         if self.copies < 1:
             raise ValueError(f"DatasetMap: copies must be at least 1, got {self.copies!r}")
 
@@ -64,8 +68,10 @@ class DatasetMap:
     def _copy(self, row: Row, index: int, copy: int) -> dict[str, Any]:
         name = str(row.get("id", index))
         samples, rate = _sound(row[self.column], name)
+        policy, pieces = at_rate(self.policy, rate), cut([samples], rate)
         with one_thread():
-            y = augment(samples, rate, self.policy, seed=self.seed, id=f"{name}_aug{copy}")
+            done = augment_pieces(policy, pieces, rate, seed=self.seed, id=name, copy=copy)
+            y = np.concatenate([y for y, _ in done], axis=1)
         told = {"id": f"{name}_aug{copy}"} if isinstance(row.get("id"), str) else {}
         return {**row, **told, self.column: {"bytes": _flac(y, rate), "path": f"{name}_aug{copy}.flac"}}
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from speechaug import _torchaudio
+
 LIBRARIES = ("audiomentations", "torch_audiomentations", "torchaudio")
 """Libraries whose transforms keep their arguments as attributes of the same names."""
 
@@ -19,6 +21,7 @@ Description = dict[str, Any]
 """``transform``, the path of a class, and ``arguments``, whose values may be descriptions again."""
 
 _PADDING = ("mode", "padding_mode")  # which audiomentations keeps as NumPy calls it
+_ON_TORCHAUDIO = ("torchaudio", "torch_audiomentations")
 _FROM_CALLER = ("output_type",)  # what torch-audiomentations is told when it is called
 
 
@@ -109,9 +112,7 @@ def _path(cls: type) -> str:
 def _imported(path: str) -> Any:
     module, _, name = path.rpartition(".")
     try:
-        if module.partition(".")[0] == "torchaudio":
-            from speechaug import _torchaudio
-
+        if module.partition(".")[0] in _ON_TORCHAUDIO:
             _torchaudio.require(path)
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
