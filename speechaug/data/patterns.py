@@ -78,9 +78,10 @@ def _visible(folder: str | Path, before: str, above: tuple[str, ...]) -> Iterato
     with os.scandir(folder) as found:
         entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
     for entry in entries:
-        if entry.is_dir():
+        link = entry.is_symlink()
+        if os.path.isdir(entry.path) if link else entry.is_dir():  # is_dir raises at a link to itself
             yield from _visible(entry.path, f"{before}{entry.name}/", (*above, real))
-        elif entry.is_file() or entry.is_symlink():  # one that leads nowhere is named when it is opened
+        elif link or entry.is_file():  # a link that leads nowhere is named when it is opened
             yield before + entry.name
 
 
