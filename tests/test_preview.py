@@ -198,6 +198,13 @@ def test_figures_agree_with_what_is_heard(text: str):
         assert [float(each.replace("−", "-")) for each in said.groups()] == pytest.approx(levels, abs=0.3)
 
 
+def test_a_draw_is_the_first_copy_of_a_folder_job(folder: Path, policy: Path, text: str, tmp_path: Path):
+    sa.augment_folder(folder, tmp_path / "copies", policy, seed=1, workers=1)
+    card = next(each for each in cards(text) if 'aria-label="a.wav, seed 1"' in each)
+    written = soundfile.read(tmp_path / "copies" / "a_aug1.flac")[0]
+    np.testing.assert_allclose(written, replayed(card)["augmented"][0].clip(-1, 1), atol=1.01 / 32_768)
+
+
 def test_clipped_samples_are_counted_and_marked(tmp_path: Path):
     samples = np.array([0.1, 0.5, -0.6, 0.49], np.float32).repeat(1_000)
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")

@@ -44,8 +44,10 @@ def _argument(name: str, value: object) -> str:
     stem, unit = split_unit(name)
     ends = dict.fromkeys(value if isinstance(value, (list, tuple)) else [value])  # a range of one value says it once
     shown = " to ".join(_number(end) for end in ends)
-    return f"{ABBREVIATIONS.get(stem, words_of(stem))} {shown} {unit}".rstrip()
+    return f"{ABBREVIATIONS.get(stem, words_of(stem))} {shown} {unit}".strip()
 
 
 def _number(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:g}".replace("-", MINUS) if isinstance(value, (int, float)) else str(value)

@@ -49,12 +49,11 @@ def split_unit(name: str) -> tuple[str, str]:
     """Part a name from its unit, which is empty where the name states none.
 
     Example:
-        >>> split_unit("cutoff_hz"), split_unit("rate_per_s"), split_unit("bits")
-        (('cutoff', 'Hz'), ('rate', 'per s'), ('bits', ''))
+        >>> split_unit("cutoff_hz"), split_unit("rate_per_s"), split_unit("bits"), split_unit("semitones")
+        (('cutoff', 'Hz'), ('rate', 'per s'), ('bits', ''), ('', 'semitones'))
     """
-    known = (suffix for suffix in UNITS if name.endswith(f"_{suffix}"))
-    suffix = next(known, None)
-    return (name.removesuffix(f"_{suffix}"), UNITS[suffix]) if suffix else (name, "")
+    suffix = next((suffix for suffix in UNITS if f"_{name}".endswith(f"_{suffix}")), None)
+    return (f"_{name}".removesuffix(f"_{suffix}").removeprefix("_"), UNITS[suffix]) if suffix else (name, "")
 
 
 def quantity(name: str, *values: float) -> str:
@@ -66,4 +65,4 @@ def quantity(name: str, *values: float) -> str:
     """
     stem, unit = split_unit(name)
     ends = dict.fromkeys(compact(end, unit) for end in (min(values), max(values)))
-    return f"{ABBREVIATIONS.get(stem, words_of(stem))} {' to '.join(ends)} {unit}".rstrip()
+    return f"{ABBREVIATIONS.get(stem, words_of(stem))} {' to '.join(ends)} {unit}".strip()

@@ -6,6 +6,7 @@ import secrets
 import threading
 import webbrowser
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -82,14 +83,12 @@ def serve(gallery: Gallery, port: int, browse: bool) -> None:
         port: to listen at; 0 takes a free one.
         browse: whether to open the page in the browser.
     """
-    with PreviewServer(gallery, port) as server:
+    with PreviewServer(gallery, port) as server, suppress(KeyboardInterrupt):
         print(f"Serving {server.address} (this machine only; Ctrl-C ends it)", flush=True)
         if browse:
             webbrowser.open(server.address)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print()
+        server.serve_forever()
+    print()
 
 
 def _whole(asked: Mapping[str, Sequence[str]], name: str) -> int:
