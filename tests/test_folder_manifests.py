@@ -18,7 +18,8 @@ import soundfile
 
 import speechaug as sa
 from speechaug.data import SpeechDataModule
-from speechaug.folders.manifests import augment_manifest
+from speechaug.folders import augment_manifest
+from speechaug.interop import DatasetMap
 
 RATE = 8_000
 POLICY = sa.Compose([sa.Speed(factor=(0.8, 1.25)), sa.AddColoredNoise(snr_db=(30.0, 40.0))])
@@ -526,3 +527,39 @@ def test_datasets_reads_what_was_written_for_it(tmp_path: Path) -> None:
         "audiofolder", data_dir=str(tmp_path / "aug"), split="train", cache_dir=str(tmp_path / "cache")
     )
     assert found["sentence"] == [f"text {n}" for n in range(5) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [{}, {"num_proc": 2}, {"batched": True, "batch_size": 2}, {"batched": True, "batch_size": 3, "num_proc": 2}],
+    ids=str,
+)
+def test_map_of_datasets_gives_what_the_folder_gets(tmp_path: Path, way: dict[str, Any]) -> None:
+    augment_manifest(dataset(), tmp_path, POLICY, workers=0, seed=3)
+    found = dataset().map(DatasetMap(POLICY, seed=3), with_indices=True, **way)
+    for number, (row, before) in enumerate(zip(found, dataset(), strict=True)):
+        assert {name: row[name] for name in before if name != "audio"} == {
+            k: v for k, v in before.items() if k != "audio"
+        }
+        heard_there, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
+        written, expected_rate = soundfile.read(tmp_path / f"{number}_aug1.flac")
+        assert rate == expected_rate and np.array_equal(heard_there, written)
+
+
+def test_map_of_datasets_makes_copies(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    named = dataset(3).add_column("id", ["x", "y", "z"])
+    found = named.map(DatasetMap(POLICY, copies=2), with_indices=True, batched=True, batch_size=2)
+    assert found["id"] == ["x_aug1", "x_aug2", "y_aug1", "y_aug2", "z_aug1", "z_aug2"]
+    assert len({row["audio"]["bytes"] for row in found}) == 6
+    assert [u.text for u in sa.read_manifest(found)] == ["text 0", "text 0", "text 1", "text 1", "text 2", "text 2"]
+    with pytest.raises(ValueError, match="copies must be 1 unless map is batched, got 2"):
+        DatasetMap(POLICY, copies=2)({"audio": None}, 0)
+    with pytest.raises(ValueError, match="copies must be at least 1, got 0"):
+        DatasetMap(POLICY, copies=0)
+    with pytest.raises(ValueError, match="row 7 must hold sound"):
+        DatasetMap(POLICY)({"audio": None}, 7)
+    assert datasets.fingerprint.Hasher.hash(DatasetMap(POLICY)) == datasets.fingerprint.Hasher.hash(DatasetMap(POLICY))
+    made = DatasetMap(POLICY)({"audio": {"array": clicks(), "sampling_rate": RATE}}, 0)["audio"]["bytes"]
+    augment_manifest(dataset(1), tmp_path, POLICY, workers=0)
+    assert np.allclose(soundfile.read(io.BytesIO(made))[0], soundfile.read(tmp_path / "0_aug1.flac")[0], atol=1e-3)

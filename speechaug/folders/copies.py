@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from speechaug.transform import Transform
 _DIGITS = 3  # of a measured ratio
 
 
-class _Done(NamedTuple):
+class Done(NamedTuple):
     """A piece that was augmented: where it was, what was drawn, and the ratio of speech to noise that came of it."""
 
     piece: Piece
@@ -77,9 +77,10 @@ class CopyWork:
             duration_s = writer.frames / target.sample_rate
             move = timeline(self.policy, [one.piece for one in done], target.sample_rate)
             said = carry_over(item.recording, path, move, duration_s)
-        row = {
+        return {
             "id": item.id,
             "audio": path.relative_to(self.folder).as_posix(),
+            **said,
             "source": item.recording.id,
             "source_hash": sound.hash,
             "copy": item.copy,
@@ -88,7 +89,6 @@ class CopyWork:
             "clipped": writer.clipped,
             **_told(done),
         }
-        return {**said, **row}
 
     def rate_of(self, recording: Recording) -> int | None:
         """Say at which rate copies of a recording are made, in Hz; None where it cannot be read."""
@@ -109,16 +109,35 @@ class CopyWork:
             self._last[:] = [Sound(recording)]
         return self._last[0]
 
-    def _augment(self, item: Item, sound: Sound, sample_rate: int, writer: Writer) -> list[_Done]:
-        policy, done, first = self.at_rate(sample_rate), list[_Done](), 0
-        for number, samples in enumerate(sound.pieces(sample_rate)):
-            name = f"{item.recording.id}#{number}" if number else item.recording.id
-            draws = policy.sample(Rng.from_ids(seed=self.seed, epoch=item.copy - 1, ids=[name]))
-            y, extras = _apply(policy, samples, draws, sample_rate)
+    def _augment(self, item: Item, sound: Sound, sample_rate: int, writer: Writer) -> list[Done]:
+        policy, pieces, done = self.at_rate(sample_rate), sound.pieces(sample_rate), list[Done]()
+        id, copy = item.recording.id, item.copy
+        for y, one in augment_pieces(policy, pieces, sample_rate, seed=self.seed, id=id, copy=copy):
             writer.write(y)
-            done.append(_Done(Piece(first, samples.shape[1], y.shape[1], draws), _snr_db(extras)))
-            first += samples.shape[1]
+            done.append(one)
         return done
+
+
+def augment_pieces(
+    policy: Transform, pieces: Iterable[FloatArray], sample_rate: int, *, seed: int, id: str, copy: int
+) -> Iterator[tuple[FloatArray, Done]]:
+    """Yield the pieces of a recording augmented, and what was done; the first has the id of the recording.
+
+    Args:
+        policy: waveform policy, with banks of the rate.
+        pieces: ``(C, T)`` each.
+        sample_rate: in Hz.
+        seed: of the draws.
+        id: of the recording.
+        copy: its number, from 1.
+    """
+    first = 0
+    for number, samples in enumerate(pieces):
+        name = f"{id}#{number}" if number else id
+        draws = policy.sample(Rng.from_ids(seed=seed, epoch=copy - 1, ids=[name]))
+        y, extras = _apply(policy, samples, draws, sample_rate)
+        yield y, Done(Piece(first, samples.shape[1], y.shape[1], draws), _snr_db(extras))
+        first += samples.shape[1]
 
 
 def explain(error: Exception) -> str:
@@ -145,7 +164,7 @@ def _snr_db(extras: Mapping[str, Tensor]) -> float | None:
     return round(-10.0 * math.log10(noise), _DIGITS) if noise > 0.0 else None
 
 
-def _told(done: list[_Done]) -> Row:
+def _told(done: list[Done]) -> Row:
     """Tell what was done: in lists, one for each piece, where a recording was long."""
     transforms, ratios = [one.piece.draws.to_dict() for one in done], [one.snr_db for one in done]
     if len(done) > 1:

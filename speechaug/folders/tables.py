@@ -16,7 +16,10 @@ METADATA_FILE = "metadata.jsonl"
 """The table by which ``load_dataset("audiofolder", data_dir=...)`` reads a folder."""
 
 OURS = frozenset(
-    ("id", "audio", "source", "source_hash", "copy", "sample_rate", "duration", "offset", "transforms", "clipped")
+    (
+        *("id", "audio", "source", "source_hash", "copy", "sample_rate", "duration", "offset"),
+        *("transforms", "clipped", "snr_db", "cuts", "problems"),
+    )
 )
 """Columns of a manifest that say what a copy is, and are therefore never carried over from its source."""
 

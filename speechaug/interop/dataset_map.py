@@ -12,9 +12,6 @@ import numpy as np
 from speechaug import audio
 from speechaug._open import Encoded
 from speechaug._threads import one_thread
-from speechaug.folders.copies import augment_pieces
-from speechaug.folders.pieces import cut
-from speechaug.folders.policies import at_rate, resolve
 from speechaug.transform import Transform
 
 Row = Mapping[str, Any]
@@ -26,19 +23,19 @@ class DatasetMap:
 
     What a row gets depends on the seed, its id and its copy: not on ``num_proc``, ``batched`` or ``batch_size``, and is
     what :func:`speechaug.augment_manifest` makes of it. The id is in the column ``id``, without which it is the number
-    of the row. Banks are brought to the rate of each row. Sound is taken as it is stored, so that no
-    decoder of ``datasets`` is needed: ``cast_column("audio", Audio(decode=False))``. It is stored as FLAC, 16 bits.
+    of the row. Banks are brought to the rate of each row. Sound is taken as it is stored, so that no decoder of
+    ``datasets`` is needed: ``cast_column("audio", Audio(decode=False))``. It becomes FLAC, 16 bits.
 
     Args:
         policy: waveform policy.
         seed: another seed, other draws.
-        copies: of each row, a text in its ``id`` followed by ``_aug1``, ``_aug2`` and so on; more than one need
+        copies: of each row, a text in its ``id`` followed by ``_aug1``, ``_aug2`` and so on; more than one needs
             ``batched=True``.
         column: of the sound.
 
     Raises:
-        ValueError: if the policy is none for single waveforms or ``copies`` is less than 1, or on a call, if a row holds no sound or several copies are asked for
-            without ``batched``.
+        ValueError: if the policy is none for single waveforms or ``copies`` is less than 1, or on a call, if a row
+            holds no sound or several copies are asked for without ``batched``.
 
     Example:
         ``dataset.map(DatasetMap(policy, copies=3), with_indices=True, batched=True, batch_size=16, num_proc=4)``
@@ -51,6 +48,8 @@ class DatasetMap:
 
     def __post_init__(self) -> None:
         """Check the configuration."""
+        from speechaug.folders.policies import resolve  # not at the top: the core imports this package
+
         resolve(self.policy)
         if self.copies < 1:
             raise ValueError(f"DatasetMap: copies must be at least 1, got {self.copies!r}")
@@ -66,6 +65,10 @@ class DatasetMap:
         return {name: [row[name] for row in made] for name in rows}
 
     def _copy(self, row: Row, index: int, copy: int) -> dict[str, Any]:
+        from speechaug.folders.copies import augment_pieces
+        from speechaug.folders.pieces import cut
+        from speechaug.folders.policies import at_rate
+
         name = str(row.get("id", index))
         samples, rate = _sound(row[self.column], name)
         policy, pieces = at_rate(self.policy, rate), cut([samples], rate)
