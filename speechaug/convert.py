@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from speechaug.compose import Compose, OneOf, SomeOf
 from speechaug.interop import from_audiomentations, from_torch_audiomentations  # noqa: F401  they fill COUNTERPARTS
 from speechaug.interop.counterpart import COUNTERPARTS, Counterpart, NoCounterpart
-from speechaug.interop.description import describe, name_of
+from speechaug.interop.description import describe, imported, name_of
 from speechaug.interop.external import External
 from speechaug.interop.source import CONVERTED, read_source
 from speechaug.policy_file import policy_text, save_policy
@@ -22,6 +22,7 @@ from speechaug.transform import Transform
 _SEQUENCES = ("Compose", "OneOf", "SomeOf")
 _SHARED = ("mode", "p_mode", "sample_rate", "target_rate", "output_type")  # arguments of all of torch-audiomentations
 _MAX_GROWTH = 2.0
+_THEIR_P = 0.5
 
 
 class Step(NamedTuple):
@@ -168,26 +169,24 @@ class _Converter:
         if known is None or known.build is None:
             return self._wrapped(source, path, arguments, known.text if known else "not known here")
         own = {name: value for name, value in arguments.items() if name != "p" and name not in _SHARED}
+        given = self._checked(known, own)
         try:
-            built = known.build(**self._checked(known, own))
-        except NoCounterpart as reason:
+            built = known.build(**given)
+        except (NoCounterpart, ValueError) as reason:
             return self._wrapped(source, path, arguments, str(reason))
         remark = "; ".join(filter(None, [built.remark, _grouped(arguments)]))
         if remark and self.exact:
             return self._wrapped(source, path, arguments, remark)
         self.steps.append(Step(path, known.ours, "similar" if remark else "same", remark))
-        return dataclasses.replace(built.transform, p=float(arguments.get("p", 0.5)))
+        return dataclasses.replace(built.transform, p=float(arguments.get("p", _THEIR_P)))
 
     def _checked(self, known: Counterpart, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of a builder, older names as they are called now."""
         assert known.build is not None
         names = inspect.signature(known.build).parameters
         given = {name if name in names else name.replace("_in_db", "_db"): value for name, value in arguments.items()}
-        unknown, missing = (
-            set(given) - set(names),
-            [name for name, parameter in names.items() if parameter.default is parameter.empty and name not in given],
-        )
-        if unknown or set(missing) - {"rate"}:
+        needed = {name for name, parameter in names.items() if parameter.default is parameter.empty}
+        if set(given) - set(names) or needed - set(given) - {"rate"}:
             wanted = sorted(set(names) - {"rate"})
             raise ValueError(f"convert: {known.theirs} must have arguments among {wanted}, got {sorted(given)}")
         return {**given, "rate": self.sample_rate} if "rate" in names else given
@@ -196,13 +195,23 @@ class _Converter:
         self.steps.append(Step(path, "External", "wrapped", reason.replace("`", "")))
         if not isinstance(source, Mapping):
             return External(source)
-        p = 1.0 if path.rpartition(".")[2] in _SEQUENCES else 0.5
-        return External(path, p=float(arguments.pop("p", p)), arguments=arguments)
+        p = arguments.pop("p", None)
+        return External(path, p=float(_usual_p(path) if p is None else p), arguments=arguments)
 
 
 def _roomy(policy: Compose | OneOf | SomeOf) -> Transform:
     """Allow a policy to lengthen as much as it can."""
     return dataclasses.replace(policy, max_growth=max(_MAX_GROWTH, policy.growth))
+
+
+def _usual_p(path: str) -> float:
+    """Return the probability that a class has where none is given."""
+    if path in COUNTERPARTS:
+        return _THEIR_P
+    try:
+        return float(inspect.signature(imported(path)).parameters["p"].default)
+    except (ImportError, KeyError):
+        return 1.0
 
 
 def _grouped(arguments: Mapping[str, Any]) -> str:

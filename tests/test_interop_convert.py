@@ -377,6 +377,20 @@ def test_forms_of_audiomentations(tmp_path):
         assert convert(str(tmp_path / path)).policy == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "p"),
+    [("Reverse", 0.5), ("torch.nn.Tanh", 1.0), ("gone.Thing", 1.0), ("audiomentations.core.post_gain.PostGain", 1.0)],
+)
+def test_the_usual_probability_of_what_is_wrapped(name, p):
+    assert convert({"__class_fullname__": name}).policy.p == p
+    assert convert({"__class_fullname__": name, "p": 0.25}).policy.p == 0.25
+
+
+def test_what_ours_refuses_is_wrapped():
+    step = convert({"__class_fullname__": "HighPassFilter", "min_cutoff_freq": 0.0}).steps[0]
+    assert step.kind == "wrapped" and step.remark.startswith("HighPass: cutoff_hz must be positive")
+
+
 def test_older_names():
     policy = convert({"__class_fullname__": "Gain", "min_gain_in_db": -3, "max_gain_in_db": 3, "p": 1}).policy
     assert policy == sa.Gain(gain_db=(-3.0, 3.0))

@@ -333,6 +333,40 @@ class TestCuts:
 def test_the_snippets_of_the_page():
     page = MIGRATE.read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 3
-    for block in blocks:
+    plain = [block for block in blocks if "lhotse" not in block and "datasets" not in block]
+    assert len(plain) == len(blocks) - 2 == 3
+    for block in plain:
         exec(compile(block, "docs/migrate.md", "exec"), {})
+
+
+def snippet(word, **scope):
+    """Run the block of the page with a word in it."""
+    blocks = re.findall(r"```python\n(.*?)```", MIGRATE.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [block for block in blocks if word in block]
+    exec(compile(block, "docs/migrate.md", "exec"), scope)
+    return scope
+
+
+@needs("lhotse")
+@pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")  # lhotse's filter bank
+def test_the_snippet_of_lhotse(cuts):
+    done = snippet("CutTransform", policy=POLICY, cuts=cuts)
+    before, after = done["augmented"][0], done["transform"](cuts)[0]
+    assert not np.array_equal(before.load_audio(), after.load_audio())
+    batch = done["dataset"][cuts]
+    longest = max(cut.duration for cut in done["transform"](cuts))
+    assert batch["inputs"].shape == (3, pytest.approx(100 * longest, abs=1), 80)
+    assert batch["supervisions"]["text"] == ["hello world"] * 3
+
+
+@pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="not installed: datasets")
+@pytest.mark.global_rng
+def test_the_snippet_of_datasets(tmp_path):
+    import soundfile
+    from datasets import Audio, Dataset
+
+    soundfile.write(tmp_path / "a.wav", noise(RATE), RATE)
+    rows = {"id": ["u1"], "audio": [str(tmp_path / "a.wav")], "text": ["one"]}
+    done = snippet("DatasetMap", policy=POLICY, table=Dataset.from_dict(rows).cast_column("audio", Audio()))
+    assert done["larger"]["text"] == ["one"] * 3 and len(set(done["larger"]["id"])) == 3
+    assert len({row["bytes"] for row in done["larger"]["audio"]}) == 3

@@ -48,7 +48,7 @@ def describe(transform: Any) -> Any:
         value = _weights(transform) if name == "weights" else getattr(transform, name, parameter.empty)
         if value is parameter.empty and parameter.default is not None:
             return transform
-        if value not in (None, parameter.empty):
+        if value is not None and value is not parameter.empty:
             arguments[name] = _plain(value)
     arguments.update({name: "silence" for name in _PADDING if arguments.get(name) == "constant"})
     return {"transform": _path(cls), "arguments": arguments} if _is_fixed(cls, arguments) else transform
@@ -69,7 +69,7 @@ def build(description: Mapping[str, Any], sample_rate: int | None, **defaults: A
         >>> build({"transform": "audiomentations.Gain", "arguments": {"p": 0.25}}, 16_000).p
         0.25
     """
-    cls = _imported(str(description["transform"]))
+    cls = imported(str(description["transform"]))
     known = inspect.signature(cls).parameters
     given = {name: _made(name, value, sample_rate) for name, value in description.get("arguments", {}).items()}
     filled = {"sample_rate": sample_rate, "output_type": "dict", **defaults}
@@ -91,7 +91,7 @@ def is_plain(value: Any) -> bool:
     return True
 
 
-def _is_fixed(cls: type, arguments: Description) -> bool:
+def _is_fixed(cls: type, arguments: dict[str, Any]) -> bool:
     """Say whether an object made with the arguments has them as its attributes again."""
     try:
         again = build({"transform": _path(cls), "arguments": arguments}, None)
@@ -109,7 +109,12 @@ def _path(cls: type) -> str:
     return f"{public if exported else cls.__module__}.{cls.__name__}"
 
 
-def _imported(path: str) -> Any:
+def imported(path: str) -> Any:
+    """Return what a path leads to.
+
+    Raises:
+        ImportError: if it cannot be imported, with the reason.
+    """
     module, _, name = path.rpartition(".")
     try:
         if module.partition(".")[0] in _ON_TORCHAUDIO:
