@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from generator import reference, transforms
+from generator import command_line, reference, transforms
 from generator.families import FAMILIES
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -27,9 +27,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for topic in reference.TOPICS:
         things = reference.contents()[topic.slug]
         pages[f"reference/{topic.slug}.md"] = reference.page(topic, things, _linker("reference"))
+    pages["reference/command-line.md"] = command_line.page()
     pages["changelog.md"] = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    for name, content in {**pages, **{f"media/{name}": data for name, data in media.items()}}.items():
-        files.append(File.generated(config, name, content=content))
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
+    for name, data in media.items():
+        files.append(File.generated(config, f"media/{name}", content=data))
     return files
 
 
@@ -41,7 +44,8 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
 def on_page_content(html: str, page: Any, config: MkDocsConfig, files: Files) -> str:
     """Put in what is seen and heard, where the page has a place for it."""
     figures = _media()[0] if config.extra["media"] else {}
-    return _FIGURE.sub(lambda place: figures.get(place[1], ""), html)
+    upwards = "../" * page.file.src_uri.count("/")
+    return _FIGURE.sub(lambda place: figures.get(place[1], "").replace('src="', f'src="{upwards}'), html)
 
 
 def _from_readme(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the snippets of the README and of the documentation need to run: recordings, clips, and the optional packages."""
+"""What the snippets of the README and of the documentation need to run: recordings, clips, optional packages."""
 
 from __future__ import annotations
 

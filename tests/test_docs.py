@@ -19,6 +19,7 @@ from browser import Browser, find_chromium
 from snippets import can_run, commands, folders, python_blocks
 
 import speechaug as sa
+from speechaug.cli.commands import COMMANDS
 from speechaug.cli.parser import command_parser, spell
 
 pytest.importorskip("mkdocs", reason="the documentation needs mkdocs-material")
@@ -134,6 +135,11 @@ def test_every_public_name_is_documented():
     assert not missing
 
 
+def test_every_command_is_documented(site):
+    page = Page((site / "reference" / "command-line.html").read_text(encoding="utf-8"))
+    assert set(COMMANDS) <= page.anchors
+
+
 def test_a_docstring_is_taken_apart():
     def thing():
         """Do it.
@@ -170,7 +176,7 @@ def test_a_docstring_is_taken_apart():
 
 
 @pytest.mark.global_rng
-@pytest.mark.parametrize("name", [name for name in NAMES if "```python" in (DOCS / name).read_text(encoding="utf-8")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "migrate.md"])  # test_interop_out.py runs that one
 def test_the_snippets_run_as_written(name, tmp_path, monkeypatch):
     """All Python blocks of a page one after the other; one with a title is that file, and a test file is run."""
     folders(tmp_path)
@@ -226,7 +232,7 @@ def test_every_transform_is_seen_and_heard(whole):
             assert html.count(f'src="../media/{cls.__name__}-before.png"') == 1
             assert html.count(f'src="../media/{cls.__name__}-after.png"') == 1
             if cls.domain != "spectrogram":
-                sound, rate = soundfile.read(io.BytesIO((whole / "media" / f"{cls.__name__}.mp3").read_bytes()))
+                sound, rate = soundfile.read(io.BytesIO((whole / "media" / f"{cls.__name__}-after.mp3").read_bytes()))
                 assert 1.5 < len(sound) / rate < 7.0
                 assert np.abs(sound).max() > 0.003
     files = list((whole / "media").iterdir())

@@ -50,7 +50,7 @@ FAMILIES = (
         "interference",
         "Interference",
         ("waveform.interference",),
-        "Sounds that are not noise from a bank: other talkers, the mains, knocks. None but `AddBabble` needs recordings.",
+        "Sounds that are no noise from a bank: other talkers, the mains, knocks. Only `AddBabble` needs recordings.",
     ),
     Family(
         "room",
@@ -89,7 +89,8 @@ FAMILIES = (
         "codec",
         "Codecs and processing",
         ("waveform.codec", "waveform.enhancement"),
-        "What telephones, calls and noise suppressors leave of speech. `Mp3` and `Opus` run on the host, by libsndfile.",
+        "What telephones, calls and noise suppressors leave of speech. `Mp3` and `Opus` run on the host, by "
+        "libsndfile.",
     ),
     Family(
         "fault",

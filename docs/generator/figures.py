@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import soundfile
@@ -28,6 +29,8 @@ Floats = NDArray[np.float32]
 FIXTURES = Path(sa.__file__).parent / "fixtures"
 RATE = 16_000
 SECONDS = 3.2
+MEDIA = "media/"
+"""Where the site keeps the files; the pages that are not at its root go up first."""
 
 
 @dataclass
@@ -66,8 +69,9 @@ def example(cls: type[sa.Transform]) -> sa.Transform:
 def _strong_end(entry: Field[Any]) -> tuple[float, float]:
     """Return the end of a range's default that is further from no effect, twice."""
     spread: Span = entry.metadata["span"]
+    low, high = cast(tuple[float, float], entry.default)
     scale = math.log if spread.scale == "log" else float
-    end = max(reversed(entry.default), key=lambda end: abs(scale(end) - scale(spread.neutral)))
+    end = max((high, low), key=lambda end: abs(scale(end) - scale(spread.neutral)))
     return end, end
 
 
@@ -87,7 +91,7 @@ def figure(cls: type[sa.Transform]) -> Figure:
     transform, name = example(cls), cls.__name__
     draws = transform.sample(sa.Rng.from_ids(seed=0, epoch=0, ids=["docs"]))
     said = "; ".join(_in_words(place or name, drawn) for place, drawn in draws.row(0))
-    said = repr(transform) if said == name else said
+    said = repr(transform) if said == name else said  # nothing of its own was drawn
     if transform.domain == "spectrogram":
         return _of_features(transform, draws, name, said)
     x = torch.from_numpy(speech())[None]
@@ -109,35 +113,48 @@ def _in_words(place: str, drawn: dict[str, Any]) -> str:
 
 def _of_sounds(before: Floats, after: Floats, name: str, said: str) -> Figure:
     pictures = spectrogram_uris((before, RATE), (after, RATE))
-    files = {"before.mp3": mp3(before), f"{name}.mp3": mp3(after)}
-    longest, sides = max(len(before), len(after)), []
-    for side, samples, picture in zip(("before", "after"), (before, after), pictures, strict=True):
-        files[f"{name}-{side}.png"] = base64.b64decode(picture.partition(",")[2])
-        sound = f"{name if side == 'after' else 'before'}.mp3"
-        width = 100 * len(samples) / longest
-        picture = f'<img src="../media/{name}-{side}.png" alt="" loading="lazy">'
-        what = f'<div class="seen" style="width:{width:.2f}%">{waveform(samples)}{picture}</div>'
-        sides.append(_side(side, what, f'<audio controls preload="none" src="../media/{sound}"></audio>'))
-    return Figure(_pair(sides, said), files)
+    longest = max(len(before), len(after))
+    first = _heard("before", before, pictures[0], f"{name}-before", longest)
+    second = _heard("after", after, pictures[1], f"{name}-after", longest)
+    return _pair([first, second], said)
+
+
+def _heard(title: str, samples: Floats, picture: str, name: str, longest: int) -> Figure:
+    """Show one sound: what it is, its waveform over its spectrogram, as wide as it is long."""
+    image = f'<img src="{MEDIA}{name}.png" alt="" loading="lazy">'
+    seen = f'<div class="seen" style="width:{100 * len(samples) / longest:.2f}%">{waveform(samples)}{image}</div>'
+    sound = f'<audio controls preload="none" src="{MEDIA}{name}.mp3"></audio>'
+    files = {f"{name}.png": base64.b64decode(picture.partition(",")[2]), f"{name}.mp3": mp3(samples)}
+    return Figure(_side(title, seen + sound), files)
 
 
 def _of_features(transform: sa.Transform, draws: sa.Draws, name: str, said: str) -> Figure:
     features, frames = sa.LogMel(RATE, n_mels=80)(torch.from_numpy(speech())[None], torch.tensor([len(speech())]))
     after, _ = transform(features, frames, draws)
-    files, sides = {}, []
+    sides = []
     for side, matrix in (("before", features), ("after", after)):
-        files[f"{name}-{side}.png"] = _features_png(matrix[0].numpy())
-        sides.append(_side(side, f'<div class="seen"><img src="../media/{name}-{side}.png" alt="" loading="lazy"></div>'))
-    return Figure(_pair(sides, said), files)
+        image = f'<img src="{MEDIA}{name}-{side}.png" alt="" loading="lazy">'
+        html = _side(side, f'<div class="seen">{image}</div>')
+        sides.append(Figure(html, {f"{name}-{side}.png": _features_png(matrix[0].numpy())}))
+    return _pair(sides, said)
 
 
-def _side(side: str, what: str, sound: str = "") -> str:
-    return f'<div class="side"><span class="which">{side}</span>{what}{sound}</div>'
+def _side(title: str, what: str) -> str:
+    return f'<div class="side"><span class="which">{title}</span>{what}</div>'
 
 
-def _pair(sides: list[str], said: str) -> str:
+def _pair(sides: list[Figure], said: str) -> Figure:
+    joined = _joined(sides)
     caption = f"<figcaption>{escape(said)}</figcaption>"
-    return f'<figure class="pair">{"".join(sides)}{caption}</figure>'
+    return Figure(f'<figure class="pair">{joined.html}{caption}</figure>', joined.files)
+
+
+def _joined(figures: Iterable[Figure]) -> Figure:
+    joined = Figure("")
+    for each in figures:
+        joined.html += each.html
+        joined.files |= each.files
+    return joined
 
 
 def waveform(samples: Floats) -> str:
@@ -173,13 +190,9 @@ def gallery() -> Figure:
         "on the telephone": sa.Compose(line),
         "someone else, in a hurry": sa.Compose([sa.Speed(factor=(1.2, 1.2)), sa.Equalizer(gain_db=(6.0, 9.0))]),
     }
-    parts, files, longest = [], {}, len(speech())
-    for number, (title, policy) in enumerate(policies.items()):
-        after = sa.augment(speech(), RATE, policy, seed=1)
-        _, picture = spectrogram_uris((speech(), RATE), (after, RATE))
-        files |= {f"gallery-{number}.mp3": mp3(after), f"gallery-{number}.png": base64.b64decode(picture.partition(",")[2])}
-        seen = f'<img src="media/gallery-{number}.png" alt="" loading="lazy">'
-        what = f'<div class="seen" style="width:{100 * len(after) / longest:.2f}%">{waveform(after)}{seen}</div>'
-        sound = f'<audio controls preload="none" src="media/gallery-{number}.mp3"></audio>'
-        parts.append(_side(title, what, sound))
-    return Figure(f'<div class="gallery">{"".join(parts)}</div>', files)
+    sounds = {title: sa.augment(speech(), RATE, policy, seed=1) for title, policy in policies.items()}
+    shown = _joined(
+        _heard(title, after, spectrogram_uris((speech(), RATE), (after, RATE))[1], f"gallery-{number}", len(speech()))
+        for number, (title, after) in enumerate(sounds.items())
+    )
+    return Figure(f'<div class="gallery">{shown.html}</div>', shown.files)

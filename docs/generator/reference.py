@@ -35,24 +35,26 @@ class Topic:
 TOPICS = (
     Topic("folders", "Folders", ("folders", "preview"), "Augment recordings on disk; look and listen before that."),
     Topic("data", "Data", ("data", "audio"), "Read speech from anywhere, split it, batch it."),
-    Topic("recognizers", "Recognizers", ("asr",), "Small speech recognizers and keyword spotters, as Lightning modules."),
-    Topic("callbacks", "Callbacks", ("callbacks",), "Augment, schedule, log, listen and evaluate in any Lightning trainer."),
+    Topic("recognizers", "Recognizers", ("asr",), "Small recognizers and keyword spotters, as Lightning modules."),
+    Topic("callbacks", "Callbacks", ("callbacks",), "Augment, schedule, log, listen and evaluate in any trainer."),
     Topic("robustness", "Robustness", ("robustness",), "The suite, evaluation of any recognizer, statistics, reports."),
     Topic("interop", "Other libraries", ("interop", "convert"), "Our policies elsewhere, and theirs here."),
     Topic("testing", "Testing", ("testing",), "The contract of every transform, as checks to run on your own."),
-    Topic("functional", "Functions", ("functional",), "The maths, one pure function an effect; every strength is `(B,)`."),
-    Topic("core", "Core", ("", "presets", "graph"), "Policies, draws, banks, random numbers. The transforms have pages of their own."),
+    Topic("functional", "Functions", ("functional",), "One pure function an effect; every strength is `(B,)`."),
+    Topic("core", "Core", ("", "presets", "graph"), "What transforms are made of; they have pages of their own."),
 )
 """A name is documented on the first page that holds it; the package itself comes last."""
 
 
 def contents() -> dict[str, list[tuple[str, Any]]]:
     """Return what each page documents: names and things, by slug."""
-    seen: set[int] = {id(cls) for cls in TRANSFORMS.values()}
-    pages: dict[str, list[tuple[str, Any]]] = {}
+    seen = {id(cls) for cls in TRANSFORMS.values()}
+    pages: dict[str, list[tuple[str, Any]]] = {topic.slug: [] for topic in TOPICS}
     for topic in TOPICS:
-        found = [pair for module in topic.modules for pair in _public(module)]
-        pages[topic.slug] = [(name, thing) for name, thing in found if not (id(thing) in seen or seen.add(id(thing)))]
+        for name, thing in (pair for module in topic.modules for pair in _public(module)):
+            if id(thing) not in seen:
+                seen.add(id(thing))
+                pages[topic.slug].append((name, thing))
     return pages
 
 
@@ -97,7 +99,7 @@ def _entry(name: str, thing: Any, link: Link, level: int = 2) -> str:
 def _signature(name: str, thing: Any) -> str:
     """Return a signature as a block of code, an argument a line where it is long."""
     if isinstance(thing, property):
-        return f"```python\n{name}: {_type(inspect.signature(thing.fget).return_annotation)}\n```"
+        return f"```python\n{name}: {thing.fget.__annotations__.get('return', 'Any')}\n```"
     try:
         signature = inspect.signature(thing)
     except ValueError:  # a class without one, such as an error
@@ -112,7 +114,7 @@ def _signature(name: str, thing: Any) -> str:
 
 
 def _parameters(signature: inspect.Signature) -> Iterator[str]:
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     star_needed = True
     for parameter in signature.parameters.values():
         star_needed = star_needed and parameter.kind is not parameter.VAR_POSITIONAL

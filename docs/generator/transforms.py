@@ -14,7 +14,6 @@ from .docstrings import Docstring, Link, body, example, parse, prose, table
 from .families import FAMILIES, Family
 
 
-
 def overview(link: Link) -> str:
     """Return the page that lists them all."""
     parts = ["# Transforms", INTRODUCTION]
@@ -26,12 +25,13 @@ def overview(link: Link) -> str:
 
 
 INTRODUCTION = """\
-Ranges are `(low, high)`; a value is drawn from them for each example, with a probability `p` of its own. A name's ending
-is its unit: `_db`, `_hz`, `_ms`, `_s`. The sounds are one utterance of a synthetic voice, each transform at the strong
-end of its default ranges; what was drawn stands below.
+Ranges are `(low, high)`; a value is drawn from them for each example, with a probability `p` of its own. A name's
+ending is its unit: `_db`, `_hz`, `_ms`, `_s`. The sounds are one utterance of a synthetic voice, each transform at the
+strong end of its default ranges; what was drawn stands below.
 
 **Strength** is one axis for all of them: `policy.scaled(0.5)` moves every range half-way to *no effect*, and
-`sa.Gain.at(0.5)` lies half-way between *no effect* and *the most* of its table. `speechaug transforms` prints this list."""
+`sa.Gain.at(0.5)` lies half-way between *no effect* and *the most* of its table. `speechaug transforms` prints this
+list."""
 
 
 def page(family: Family, link: Link) -> str:
@@ -50,15 +50,17 @@ def _section(cls: type[Transform], link: Link) -> str:
 def _table(cls: type[Transform], text: Docstring, link: Link) -> str:
     said = text.items("Args")
     fields = {entry.name: entry for entry in dataclasses.fields(cls)}
-    rows = [(f"`{name}`", _default(fields[name]), _reach(fields[name]), prose(what, link)) for name, what in said.items()]
-    if not any(reach for _, _, reach, _ in rows):
-        return table(("parameter", "default", "meaning"), [(name, default, what) for name, default, _, what in rows])
-    return table(("parameter", "default", "no effect → the most", "meaning"), rows)
+    ranges = any("span" in entry.metadata for entry in fields.values())
+    head = ("parameter", "default", *["no effect → the most"] * ranges, "meaning")
+    rows = [
+        (f"`{name}`", _default(fields[name]), *[_reach(fields[name])] * ranges, prose(what, link))
+        for name, what in said.items()
+    ]
+    return table(head, rows)
 
 
 def _default(entry: dataclasses.Field[Any]) -> str:
-    made = entry.default_factory is not dataclasses.MISSING
-    value = entry.default_factory() if made else entry.default
+    value = entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
     if value is dataclasses.MISSING or entry.name == "members":
         return "needed"
     unit = split_unit(entry.name)[1]
