@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from speechaug.data.patterns import SOUNDS, visible_files
@@ -101,16 +102,22 @@ def find_recordings(src: Path, dst: Path) -> list[Recording]:
     check_apart(src, dst, names)
     if not names:
         raise ValueError(f"{src}: holds no sound files ({', '.join(sorted(_ENDINGS))})")
-    ids = {name: unicodedata.normalize("NFC", name) for name in names}
-    plain = Counter(_without_ending(one).casefold() for one in ids.values())
-    return [
-        Recording(id=one, source=src / name, name=one if plain[_without_ending(one).casefold()] > 1 else _without_ending(one))
-        for name, one in ids.items()
-    ]
+    ids = [unicodedata.normalize("NFC", name) for name in names]
+    copies = zip(ids, names, _copy_names(ids), strict=True)
+    return [Recording(id=one, source=src / name, name=copy) for one, name, copy in copies]
 
 
-def _without_ending(name: str) -> str:
-    return name[: -len(PurePosixPath(name).suffix)]
+def _copy_names(ids: Sequence[str]) -> Iterator[str]:
+    """Leave the ending away where no other recording is called so, upper and lower case being the same."""
+    stems = [one[: -len(PurePosixPath(one).suffix)] for one in ids]
+    alike, same = (Counter(map(str.casefold, names)) for names in (stems, ids))
+    for one, stem in zip(ids, stems, strict=True):
+        if alike[stem.casefold()] == 1:
+            yield stem
+        elif same[one.casefold()] == 1:
+            yield one
+        else:
+            yield f"{one}-{hashlib.blake2b(one.encode(errors='surrogateescape'), digest_size=4).hexdigest()}"
 
 
 def check_apart(src: Path, dst: Path, names: Sequence[str] = ()) -> None:
@@ -128,4 +135,5 @@ def check_apart(src: Path, dst: Path, names: Sequence[str] = ()) -> None:
     for folder in {src, *((src / name).parent for name in names)}:
         real = Path(os.path.realpath(folder))
         if real == target or real in target.parents or target in real.parents:
-            raise ValueError(f"augment: dst must lie outside src and src outside dst, got {str(dst)!r} and {str(src)!r}")
+            told = f"got {str(dst)!r} and {str(src)!r}"
+            raise ValueError(f"augment: dst must lie outside src and src outside dst, {told}")

@@ -29,7 +29,7 @@ def cut(blocks: Iterable[FloatArray], sample_rate: int) -> Iterator[FloatArray]:
     Example:
         >>> ramp = np.arange(100, 0, -1, dtype=np.float32)[None].repeat(100, axis=1) / 100.0
         >>> [piece.shape[1] for piece in cut([ramp[:, :7_000], ramp[:, 7_000:]], sample_rate=100)]
-        [2999, 2999, 4002]
+        [2901, 2999, 2901, 1199]
     """
     longest = round(LONGEST_S * sample_rate)
     held: FloatArray | None = None

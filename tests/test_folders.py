@@ -1,0 +1,285 @@
+"""Folder jobs: the tree, the manifest, the same bytes however they are made, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import speechaug as sa
+from speechaug import audio
+from speechaug.folders import Report
+
+RATES = {"ann/one.wav": 8_000, "ann/two.wav": 16_000, "bob b/drei ä.flac": 16_000, "bob b/vier.WAV": 11_025}
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    for seed, (name, rate) in enumerate(RATES.items()):
+        samples = 0.1 * np.random.default_rng(seed).standard_normal((1 + (seed == 1), rate // 2))
+        path = tmp_path / "src" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples.T, rate, subtype="PCM_16")
+    (tmp_path / "src" / "README.md").write_text("no sound")
+    (tmp_path / "src" / "ann" / "._one.wav").write_bytes(b"not visible")
+    return tmp_path / "src"
+
+
+@pytest.fixture
+def policy(noise_folder: Path) -> sa.Compose:
+    noise = sa.AddNoise(bank=sa.Bank(noise_folder, sample_rate=16_000), snr_db=(5.0, 15.0), p=0.8)
+    return sa.Compose([sa.Speed(factor=(0.8, 1.2)), noise, sa.LowPass(cutoff_hz=(1_000.0, 3_000.0)), sa.Gain()])
+
+
+def tree(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_tree_names_and_manifest(src: Path, tmp_path: Path, policy: sa.Compose) -> None:
+    done = sa.augment_folder(src, tmp_path / "dst", policy, copies=2, workers=0)
+    assert (done.files, done.made, done.failures) == (8, 8, ())
+    expected = [f"{name.rpartition('.')[0]}_aug{copy}.flac" for name in sorted(RATES) for copy in (1, 2)]
+    assert sorted(tree(tmp_path / "dst")) == sorted([*expected, "augment.json", "manifest.jsonl"])
+    found = rows(tmp_path / "dst")
+    assert [row["audio"] for row in found] == expected
+    assert [row["source"] for row in found] == [name for name in sorted(RATES) for _ in (1, 2)]
+    for row in found:
+        source, copy = src / str(row["source"]), soundfile.info(tmp_path / "dst" / str(row["audio"]))
+        assert row["source_hash"] == hashlib.sha256(source.read_bytes()).hexdigest()
+        assert (row["sample_rate"], row["duration"]) == (copy.samplerate, copy.frames / copy.samplerate)
+        assert copy.samplerate == soundfile.info(source).samplerate
+        assert copy.channels == soundfile.info(source).channels
+        on = row["transforms"]["AddNoise"]["on"][0]  # type: ignore[index]
+        assert ("snr_db" in row) == on
+        if on:
+            assert row["snr_db"] == pytest.approx(row["transforms"]["AddNoise"]["snr_db"][0], abs=0.1)  # type: ignore[index]
+    assert done.audio_s == pytest.approx(sum(row["duration"] for row in found))  # type: ignore[arg-type]
+    assert sa.read_manifest(tmp_path / "dst" / "manifest.jsonl")[0].id == "ann/one_aug1"
+
+
+def test_the_first_copy_is_what_augment_gives_and_the_manifest_replays(src: Path, tmp_path: Path) -> None:
+    policy = sa.Compose([sa.Speed(factor=(0.8, 1.2)), sa.Gain(gain_db=(-6.0, 6.0)), sa.LowPass()])
+    sa.augment_folder(src, tmp_path / "dst", policy, copies=2, seed=3, workers=0)
+    for row in rows(tmp_path / "dst"):
+        samples, rate = soundfile.read(src / str(row["source"]), dtype="float32", always_2d=True)
+        written, _ = soundfile.read(tmp_path / "dst" / str(row["audio"]), dtype="int16", always_2d=True)
+        draws = policy.replay(row["transforms"])  # type: ignore[arg-type]
+        y, _ = policy(torch.from_numpy(samples.T.copy())[None], None, draws, sample_rate=rate)
+        assert np.abs(written.T - y[0].numpy() * 32_768.0).max() <= 0.51
+        if row["copy"] == 1:
+            alone = sa.augment(samples.T, rate, policy, seed=3, id=str(row["source"]))
+            assert np.array_equal(alone, y[0].numpy())
+
+
+def test_a_policy_that_does_nothing_copies_exactly(src: Path, tmp_path: Path) -> None:
+    sa.augment_folder(src, tmp_path / "dst", sa.Gain(p=0.0), workers=0)
+    for row in rows(tmp_path / "dst"):
+        before, _ = soundfile.read(src / str(row["source"]), dtype="int32")
+        after, _ = soundfile.read(tmp_path / "dst" / str(row["audio"]), dtype="int32")
+        assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("workers", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_same_bytes_whatever_the_workers(src: Path, tmp_path: Path, policy: sa.Compose, workers: int) -> None:
+    for count in (0, workers):
+        sa.augment_folder(src, tmp_path / str(count), policy, copies=3, workers=count)
+    assert tree(tmp_path / "0") == tree(tmp_path / str(workers))
+
+
+def test_a_file_does_not_depend_on_the_others(src: Path, tmp_path: Path, policy: sa.Compose) -> None:
+    sa.augment_folder(src, tmp_path / "all", policy, copies=2, workers=0)
+    sa.augment_folder(src, tmp_path / "one", policy, copies=1, workers=0, exclude=["ann", "*.WAV"])
+    found = tree(tmp_path / "one")
+    assert set(found) == {"bob b/drei ä_aug1.flac", "augment.json", "manifest.jsonl"}
+    assert found["bob b/drei ä_aug1.flac"] == tree(tmp_path / "all")["bob b/drei ä_aug1.flac"]
+
+
+def test_what_is_there_is_not_made_again(src: Path, tmp_path: Path, policy: sa.Compose) -> None:
+    dst = tmp_path / "dst"
+    sa.augment_folder(src, dst, policy, workers=0)
+    before = tree(dst)
+    (dst / "ann" / "one_aug1.flac").unlink()
+    (dst / "ann" / "two_aug1.flac").write_bytes(b"")
+    again = sa.augment_folder(src, dst, policy, workers=0)
+    assert (again.files, again.made) == (4, 2)
+    assert tree(dst) == before
+    later = time.time() + 10.0
+    os.utime(src / "ann" / "one.wav", (later, later))  # a recording that was changed
+    assert sa.augment_folder(src, dst, policy, workers=0).made == 1
+    more = sa.augment_folder(src, dst, policy, copies=2, workers=0)
+    assert (more.files, more.made) == (8, 5)
+    assert {name: tree(dst)[name] for name in before if name.endswith("flac")} == {
+        name: digest for name, digest in before.items() if name.endswith("flac")
+    }
+    assert sa.augment_folder(src, dst, policy, limit=1, workers=0).files == 1
+    assert len(rows(dst)) == 8
+
+
+def test_another_job_needs_another_folder(src: Path, tmp_path: Path) -> None:
+    dst = tmp_path / "dst"
+    sa.augment_folder(src, dst, sa.Gain(), copies=2, workers=0)
+    with pytest.raises(ValueError, match="another seed, policy; overwrite=True"):
+        sa.augment_folder(src, dst, sa.Polarity(), seed=1, workers=0)
+    sa.augment_folder(src, dst, sa.Polarity(), seed=1, workers=0, overwrite=True)
+    sa.augment_folder(src, tmp_path / "new", sa.Polarity(), seed=1, workers=0)
+    assert tree(dst) == tree(tmp_path / "new")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="must be new, empty or begun by augment"):
+        sa.augment_folder(src, tmp_path / "full", sa.Gain(), workers=0)
+    sa.augment_folder(src, tmp_path / "full", sa.Gain(), workers=0, overwrite=True)
+    assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
+
+
+def test_dry_run_and_limit(src: Path, tmp_path: Path) -> None:
+    (src / "broken.wav").write_bytes(b"RIFF")
+    done = sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=3, dry_run=True)
+    assert (done.files, done.made, done.audio_s) == (12, 0, pytest.approx(4 * 0.5 * 3, abs=0.001))
+    assert [failure.id for failure in done.failures] == ["broken.wav"]
+    assert not (tmp_path / "dst").exists()
+    assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), limit=2, workers=0).files == 2
+
+
+def test_broken_files_are_named_and_the_rest_is_done(src: Path, tmp_path: Path) -> None:
+    whole = (src / "ann" / "one.wav").read_bytes()
+    (src / "empty.wav").write_bytes(b"")
+    (src / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    (src / "text.mp3").write_text("this is no sound\n" * 50)
+    (src / "phone.m4a").write_bytes(bytes(100))
+    (src / "gone.wav").symlink_to(src / "nowhere.wav")
+    soundfile.write(src / "none.wav", np.zeros(0), 8_000)
+    soundfile.write(src / "silent.wav", np.zeros(800), 8_000)
+    soundfile.write(src / "sample.wav", [0.5], 8_000)
+    soundfile.write(src / "nan.wav", [0.5, np.nan], 8_000, subtype="FLOAT")
+    done = sa.augment_folder(src, tmp_path / "dst", sa.Speed(factor=(1.5, 1.5)), workers=2)
+    reasons = {failure.id: failure.reason for failure in done.failures}
+    assert sorted(reasons) == ["cut.wav", "empty.wav", "gone.wav", "nan.wav", "none.wav", "phone.m4a", "text.mp3"]
+    assert "is cut short" in reasons["cut.wav"] and "non-finite" in reasons["nan.wav"]
+    assert (done.files, len(rows(tmp_path / "dst"))) == (6, 6)
+    assert "7 recordings failed" in str(done) and str(src / "empty.wav") in str(done)
+    soundfile.write(src / "empty.wav", np.zeros(8), 8_000)
+    assert sa.augment_folder(src, tmp_path / "dst", sa.Speed(factor=(1.5, 1.5)), workers=0).made == 1
+
+
+def test_src_and_dst_lie_apart(src: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(src)
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer" / "inner").symlink_to(src)
+    for one, other in [
+        (src, src),
+        (src, src / "dst"),
+        (src / "ann", src),
+        (src, tmp_path / "link" / "dst"),
+        (tmp_path / "outer", src / "ann" / "dst"),  # a link in src leads to where dst lies
+        (src, src / ".." / "src" / "x"),
+    ]:
+        before = tree(src)
+        with pytest.raises(ValueError, match="dst must lie outside src and src outside dst"):
+            sa.augment_folder(one, other, sa.Gain(), workers=0)
+        assert tree(src) == before
+
+
+def test_nothing_is_written_outside_dst(src: Path, tmp_path: Path) -> None:
+    (tmp_path / "dst").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "dst" / "ann").symlink_to(tmp_path / "elsewhere")
+    done = sa.augment_folder(src, tmp_path / "dst", sa.Gain(), workers=0, overwrite=True)
+    assert {failure.id for failure in done.failures} == {"ann/one.wav", "ann/two.wav"}
+    assert "outside" in done.failures[0].reason
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_names_that_would_be_the_same(tmp_path: Path) -> None:
+    for name in ("a.wav", "a.flac", "A.wav", "b.wav"):
+        audio.write(tmp_path / "src" / name, np.full(80, 0.1), 8_000)
+    decomposed = unicodedata.normalize("NFD", "ü.wav")
+    audio.write(tmp_path / "src" / decomposed, np.full(80, 0.1), 8_000)
+    sa.augment_folder(tmp_path / "src", tmp_path / "dst", sa.Gain(), workers=0)
+    names = [str(row["audio"]) for row in rows(tmp_path / "dst")]
+    assert [name for name in names if "-" not in name] == ["a.flac_aug1.flac", "b_aug1.flac", "ü_aug1.flac"]
+    if len(list((tmp_path / "src").iterdir())) == 5:  # upper and lower case are different here
+        assert [name.partition("-")[0] for name in names if "-" in name] == ["A.wav", "a.wav"]
+        assert len({name.casefold() for name in names}) == 5
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    audio.write(tmp_path / "src" / "x.wav", np.full(80, 0.1), 8_000)
+    try:
+        os.rename(tmp_path / "src" / "x.wav", os.fsencode(tmp_path / "src") + b"/x\xff.wav")
+    except OSError:
+        pytest.skip("the file system has names of UTF-8 only")
+    for _ in range(2):
+        assert sa.augment_folder(tmp_path / "src", tmp_path / "dst", sa.Gain(), workers=0).files == 1
+    assert rows(tmp_path / "dst")[0]["source"] == "x\udcff.wav"
+
+
+class TestRefusals:
+    """What is wrong is told before anything is read or written."""
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({"copies": 0}, "copies must be >= 1, got 0"),
+            ({"workers": -1}, "workers must be >= 0, got -1"),
+            ({"limit": 0}, "limit must be >= 1, got 0"),
+            ({"format": "m4a"}, "format must be flac, wav, ogg, opus, mp3 or keep, got 'm4a'"),
+            ({"format": "opus", "sample_rate": 22_050}, "got 22050"),
+            ({"engine": "slurm"}, "engine must be local or ray, got 'slurm'"),
+            ({"exclude": ["*"]}, "exclude must leave a recording"),
+        ],
+    )
+    def test_options(self, src: Path, tmp_path: Path, options: dict[str, object], told: str) -> None:
+        with pytest.raises(ValueError, match=told):
+            sa.augment_folder(src, tmp_path / "dst", sa.Gain(), **options)  # type: ignore[arg-type]
+        assert not (tmp_path / "dst").exists()
+
+    def test_policies(self, src: Path, tmp_path: Path) -> None:
+        mixing = sa.Compose([sa.Gain(), sa.Polarity()])
+        object.__setattr__(mixing.members[1], "mixes_rows", True)
+        for policy, told in [
+            (sa.TimeMask(), "must act on waveforms, got spectrograms"),
+            (mixing, "Polarity mixes the rows of a batch"),
+            ("nothing.yaml", "must be small_sample or an existing YAML file, got 'nothing.yaml'"),
+        ]:
+            with pytest.raises(ValueError, match=told):
+                sa.augment_folder(src, tmp_path / "dst", policy, workers=0)
+
+    def test_folders(self, src: Path, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match="no such folder"):
+            sa.augment_folder(tmp_path / "nowhere", tmp_path / "dst", sa.Gain())
+        with pytest.raises(FileNotFoundError, match="is a file"):
+            sa.augment_folder(src / "README.md", tmp_path / "dst", sa.Gain())
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ValueError, match=r"is empty|holds no sound files"):
+            sa.augment_folder(tmp_path / "empty", tmp_path / "dst", sa.Gain())
+        (tmp_path / "file").write_text("")
+        with pytest.raises((ValueError, NotADirectoryError), match="file"):
+            sa.augment_folder(src, tmp_path / "file", sa.Gain(), workers=0)
+
+
+def test_policies_by_file_and_by_name(src: Path, tmp_path: Path) -> None:
+    sa.save_policy(sa.presets.small_sample(), tmp_path / "policy.yaml")
+    reports: list[Report] = []
+    for number, policy in enumerate((tmp_path / "policy.yaml", "small_sample", sa.presets.small_sample())):
+        reports.append(sa.augment_folder(src, tmp_path / str(number), policy, workers=0))
+    assert tree(tmp_path / "0") == tree(tmp_path / "1") == tree(tmp_path / "2")
+
+
+@pytest.mark.global_rng  # rich numbers its links at random
+def test_progress_tells_hours_and_time_left(src: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sa.augment_folder(src, tmp_path / "dst", sa.Gain(), workers=0, progress=True)
+    told = capsys.readouterr().err
+    assert "augmenting" in told and "4/4" in told and "h/s" in told
