@@ -6,7 +6,11 @@ import csv
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
+import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -425,6 +429,37 @@ def test_shards_are_the_same_for_any_workers_and_made_again_when_lost(tmp_path: 
     again = augment_manifest(shards, tmp_path / "0", POLICY, copies=2, workers=0)
     assert (again.files, again.made) == (4, 1)
     assert tree(tmp_path / "0") == before
+
+
+PROGRAM = """
+import sys, time
+import speechaug as sa
+from speechaug.folders import tar
+def slow(*arguments, add=tar._add):
+    time.sleep(0.05)
+    add(*arguments)
+tar._add = slow
+sa.augment_manifest(sys.argv[1], sys.argv[2], sa.load_policy(sys.argv[3]), copies=2, workers=int(sys.argv[4]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills by signal")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_among_shards_and_resumed_gives_the_same_bytes(tmp_path: Path, shards: Path, workers: int) -> None:
+    sa.save_policy(POLICY, tmp_path / "policy.yaml")
+    dst, arguments = tmp_path / "dst", [shards, tmp_path / "dst", tmp_path / "policy.yaml", workers]
+    program = subprocess.Popen([sys.executable, "-c", PROGRAM, *map(str, arguments)])
+    until = time.monotonic() + 60.0
+    while not list(dst.glob("*.tar")) and time.monotonic() < until:
+        time.sleep(0.02)
+    program.kill()
+    program.wait()
+    for path in dst.glob("*.tar"):
+        assert len(unpacked(path)) == 13  # what is there is whole
+    resumed = augment_manifest(shards, dst, POLICY, copies=2, workers=0)
+    assert 0 < resumed.made < 4
+    augment_manifest(shards, tmp_path / "whole", POLICY, copies=2, workers=0)
+    assert tree(dst) == tree(tmp_path / "whole")
 
 
 def test_what_is_broken_in_a_shard_is_left_out_and_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from praatio import textgrid as praat
 
@@ -163,6 +164,7 @@ def test_which_tier_holds_the_words() -> None:
     [
         (b"", "is not a whole TextGrid, it ends too early"),
         (write_textgrid(TIERS, 2.0)[:300], "ends too early"),
+        (b'"ooTextFile" "TextGrid" 0 1 <exists> 1e999', "is not a TextGrid"),
         (b'"ooTextFile" "Sound"', "its first lines do not say so"),
         (b"\xff\xfe\x00", "is not a TextGrid"),
         (b'"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "words" 0 1 1 1 0 "back"', "0 <= start <= end"),
@@ -219,6 +221,13 @@ def test_broken_sidecars_are_told_and_the_others_carried() -> None:
         assert problem.startswith("u.json: ")
 
 
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    contents = {"u.txt": tmp_path, "u.json": b"[" * 100_000, "u.ctm": tmp_path / "gone.ctm"}
+    problems = carry(contents, lambda times: times, 1.0, "u").problems
+    assert problems[:2] == ["u.txt: Is a directory", "u.ctm: No such file or directory"]
+    assert problems[2].startswith("u.json: is not JSON (maximum recursion depth exceeded")
+
+
 def test_nothing_beside(tmp_path: Path) -> None:
     assert beside(tmp_path / "u.wav") == {}
     assert carry({}, lambda times: times, 1.0, "u").row() == {}
@@ -228,3 +237,41 @@ def test_moving_tiers_leaves_the_source_untouched() -> None:
     before = [tier._replace(labels=list(tier.labels)) for tier in TIERS]
     move_tiers(TIERS, lambda times: times / 2, 1.0)
     assert before == TIERS
+
+
+# Through a job.
+
+
+def test_word_times_beside_recordings_of_a_folder(tmp_path: Path) -> None:
+    """A short recording and one of a minute and a half, which is made in pieces."""
+    policy = sa.Compose([sa.TimeShift(shift_ms=(0.0, 200.0)), sa.Speed(factor=(0.8, 1.25))])
+    middles = {"short": [0.5, 0.9, 1.4], "ann/long": np.arange(1.0, 89.0, 1.7).tolist()}
+    for name, moments in middles.items():
+        path = tmp_path / "src" / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        duration_s = moments[-1] + 1.0
+        soundfile.write(path, bursts(moments, duration_s), RATE)
+        labels = [Label(moment, moment + 0.05, f"w{number}") for number, moment in enumerate(moments)]
+        grid = as_praat([Tier("words", labels)], duration_s)
+        grid.save(str(path.with_suffix(".TextGrid")), "short_textgrid", includeBlankSpaces=True)
+        ctm = "".join(f"x 1 {label.start} 0.05 {label.text}\n" for label in labels)
+        path.with_suffix(".ctm").write_text(ctm)
+        path.with_suffix(".txt").write_text("as written\n")
+    (tmp_path / "src" / "short.json").write_text("[broken")
+    report = sa.augment_folder(tmp_path / "src", tmp_path / "dst", policy, copies=2, workers=0)
+    assert (report.failures, len(report.problems), report.files) == ((), 1, 4)
+    for row in map(json.loads, (tmp_path / "dst" / "manifest.jsonl").read_text().splitlines()):
+        path = tmp_path / "dst" / row["audio"]
+        y, _ = soundfile.read(path)
+        (words,) = from_praat(path.with_suffix(".TextGrid"))
+        told = [line.split() for line in path.with_suffix(".ctm").read_text().splitlines()]
+        spoken = [label for label in words.labels if label.text]
+        assert (
+            [label.text for label in spoken] == [word["word"] for word in row["words"]] == [cells[4] for cells in told]
+        )
+        assert len(spoken) >= 0.9 * len(middles[row["id"].rpartition("_")[0]])
+        for label, word, cells in zip(spoken, row["words"], told, strict=True):
+            assert label.start == pytest.approx(word["start"]) == pytest.approx(float(cells[2]), abs=1e-4)
+            assert 1000 * abs(heard(y, label.start) - label.start) <= policy.time_accuracy_ms + 1000 / RATE
+        assert words.labels[-1].end == pytest.approx(len(y) / RATE)
+        assert (row["text"], path.with_suffix(".txt").read_text()) == ("as written", "as written\n")

@@ -120,10 +120,11 @@ def collect(sample: dict[str, Any], ending: str, tar: tarfile.TarFile, member: t
     """
     if not member.isfile():
         return  # a link; without a sound of its own the sample is named
+    where = str(tar.name)
     if ending.endswith(SOUNDS):
         if "audio" in sample:
-            raise ValueError(f"{tar.name}: {sample_of(member)[0]}: must have one sound, got {member.name!r} as well")
-        sample["audio"] = piece(str(tar.name), member.offset_data, member.size)
+            raise ValueError(f"{where}: {sample_of(member)[0]}: must have one sound, got {member.name!r} as well")
+        sample["audio"] = piece(where, member.offset_data, member.size)
     elif ending in (".txt", ".json", ".cls"):
         held = tar.extractfile(member)
         sample[ending] = b"" if held is None else held.read()

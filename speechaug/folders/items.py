@@ -13,6 +13,8 @@ Row = dict[str, Any]
 """A line of the manifest: ``id``, ``audio``, ``source``, ``source_hash``, ``copy``, ``sample_rate``, ``duration``,
 ``transforms`` and what else is known."""
 
+_SHOWN = 10
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recording:
@@ -139,5 +141,6 @@ class Report:
         lines = [told + failed, *(f"  {one.id}: {one.reason}" for one in self.failures)]
         if self.problems:
             lines += [f"{len(self.problems)} transcripts or word times left out:"]
-            lines += [f"  {one.id}: {one.reason}" for one in self.problems]
+            lines += [f"  {one.id}: {one.reason}" for one in self.problems[:_SHOWN]]
+            lines += [f"  and {len(self.problems) - _SHOWN} more"] if len(self.problems) > _SHOWN else []
         return "\n".join(lines)

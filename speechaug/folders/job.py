@@ -84,8 +84,8 @@ def run_job(
         finally:
             _tidy(folder)
         journal.finish()
-    told = (tuple(starmap(Failure, sorted(found.items()))) for found in (tally.reasons, tally.problems))
-    return Report(folder, _count(journal, items), _count(journal, missing), tally.audio_s, *told)
+    failures, problems = (tuple(starmap(Failure, sorted(one.items()))) for one in (tally.reasons, tally.problems))
+    return Report(folder, _count(journal, items), _count(journal, missing), tally.audio_s, failures, problems)
 
 
 def _check(options: Options) -> None:

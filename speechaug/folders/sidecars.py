@@ -59,7 +59,7 @@ def carry_over(recording: Recording, path: Path, move: Move, duration_s: float) 
         duration_s: of the copy.
     """
     row = dict(recording.columns)
-    found = recording.sidecars
+    found: Mapping[str, bytes | Path] | None = recording.sidecars
     if found is None:
         own = beside(Path(recording.source)) if _is_file(recording.source) else {}
         found = {name: held for name, held in own.items() if not (row.get("text") and _is_transcript(name))}
@@ -77,8 +77,8 @@ def carry_over(recording: Recording, path: Path, move: Move, duration_s: float) 
     return {**row, "problems": carried.problems} if carried.problems else row
 
 
-def beside(path: Path) -> dict[str, bytes]:
-    """Read the files beside a recording: their contents, by name.
+def beside(path: Path) -> dict[str, Path]:
+    """Find the files beside a recording, by name.
 
     Args:
         path: of the recording.
@@ -87,14 +87,14 @@ def beside(path: Path) -> dict[str, bytes]:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "u1.txt").write_text("seven")
-        >>> beside(folder / "u1.wav")
-        {'u1.txt': b'seven'}
+        >>> list(beside(folder / "u1.wav"))
+        ['u1.txt']
     """
     found = {ending.lower(): path.with_suffix(ending) for ending in ENDINGS if path.with_suffix(ending).is_file()}
-    return {found[ending].name: found[ending].read_bytes() for ending in sorted(found)}
+    return {found[ending].name: found[ending] for ending in sorted(found)}
 
 
-def carry(contents: Mapping[str, bytes], move: Move, duration_s: float, name: str) -> Carried:
+def carry(contents: Mapping[str, bytes | Path], move: Move, duration_s: float, name: str) -> Carried:
     """Carry over transcripts, and move word times with the audio.
 
     Text is the ``.txt`` or the ``.lab``, otherwise the ``text`` of the ``.json``; words are those of the TextGrid,
@@ -102,7 +102,7 @@ def carry(contents: Mapping[str, bytes], move: Move, duration_s: float, name: st
     told and left out.
 
     Args:
-        contents: of the files beside the source, by name.
+        contents: of the files beside the source, or where these are, by name.
         move: from moments of the source to moments of its copy.
         duration_s: of the copy.
         name: of the copy, for the first column of a CTM.
@@ -113,12 +113,13 @@ def carry(contents: Mapping[str, bytes], move: Move, duration_s: float, name: st
         ('seven', [Word(word='seven', start=0.0, end=0.25)], b'u1-1 1 0.0000 0.2500 seven\\n')
     """
     carried = Carried()
-    for path, content in sorted(contents.items(), key=lambda item: _rank(item[0])):
+    for path, held in sorted(contents.items(), key=lambda item: _rank(item[0])):
         ending = PurePath(path).suffix
         try:
+            content = held if isinstance(held, bytes) else held.read_bytes()
             moved, text, words = _CARRY[ending.lower()](content, path, move, duration_s, name)
-        except ValueError as error:
-            carried.problems.append(str(error))
+        except (ValueError, OSError) as error:
+            carried.problems.append(f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error))
             continue
         carried.files[ending] = moved
         carried.text = text if carried.text is None else carried.text
@@ -162,7 +163,7 @@ def _json(content: bytes, path: str, move: Move, duration_s: float, name: str) -
     """Move the words, whatever else is told of each; a duration that is told becomes that of the copy."""
     try:
         told = json.loads(content)
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError, too
         raise ValueError(f"{path}: is not JSON ({error})") from error
     if not isinstance(told, dict):
         return content, None, None

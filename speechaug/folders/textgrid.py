@@ -74,7 +74,7 @@ def read_textgrid(content: bytes, where: object) -> list[Tier]:
         return [_tier(tokens) for _ in range(_count(tokens))]
     except StopIteration:
         raise ValueError(f"{where}: is not a whole TextGrid, it ends too early") from None
-    except ValueError as error:  # UnicodeDecodeError, too
+    except (ValueError, OverflowError) as error:  # UnicodeDecodeError, and endlessly many tiers, too
         raise ValueError(f"{where}: is not a TextGrid ({error})") from error
 
 
