@@ -53,13 +53,14 @@ def arguments(cls, folder):
     """Return what a class of audiomentations cannot do without."""
     needed = {"transforms": [am.Gain(p=1.0)], "transform": lambda samples, rate: samples, "num_transforms": 1}
     needed |= {"sounds_path": folder, "ir_path": folder, "duration_samples": 12_000, "p": 1.0}
+    needed |= {"use_ray_tracing": False}  # which draws from a generator in C++ that nobody can seed
     if cls is am.AddShortNoises:
         needed |= {"min_time_between_sounds": 0.1, "max_time_between_sounds": 0.3}
     return {name: value for name, value in needed.items() if name in inspect.signature(cls).parameters}
 
 
 CLASSES = [cls for _, cls in sorted(inspect.getmembers(am, inspect.isclass))]
-NEED_MORE = {am.Limiter: "cylimiter", am.LoudnessNormalization: "loudness", am.RoomSimulator: "pyroomacoustics"}
+NEED_MORE = {am.Limiter: "numpy_audio_limiter", am.LoudnessNormalization: "loudness", am.RoomSimulator: "pyroomacoustics"}
 NEED_MORE |= {am.Mp3Compression: "fast_mp3_augment"}
 
 

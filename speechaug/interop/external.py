@@ -31,7 +31,8 @@ class External(Transform):
 
     Runs on the host, one example after the other, without its padding; what is on a GPU is copied there and back. The
     global generators of ``random``, NumPy and torch, which those libraries draw from, are seeded for each example from
-    its own stream, and are afterwards as they were: so a result depends on seed, epoch and id, as everything here.
+    its own stream, and are afterwards as they were: so a result depends on seed, epoch and id, as everything here. Not
+    where a library draws elsewhere, as the ray tracing of audiomentations' ``RoomSimulator`` does.
 
     A transform whose arguments can be told from it (all of audiomentations, nearly all of torch-audiomentations, most
     of torchaudio) is kept as the path of its class and its arguments, so that the policy can be written as YAML, and
