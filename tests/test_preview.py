@@ -25,8 +25,10 @@ from speechaug.page.pictures import small_audio_uri
 from speechaug.preview import preview
 from speechaug.preview.excerpts import read_excerpts, spread
 from speechaug.preview.gallery import Gallery
+from speechaug.preview.members import members_of
 from speechaug.preview.policies import Source
 from speechaug.preview.server import PreviewServer
+from speechaug.testing import example
 
 RATE = 16_000
 HOSTILE = "<b onclick=alert(1)> & 'x'.wav"
@@ -174,6 +176,15 @@ def test_strengths_are_the_same_draw_milder_and_stronger(text: str):
         assert ratios == sorted(ratios, reverse=True)
 
 
+@pytest.mark.parametrize("name", sorted(name for name in sa.TRANSFORMS if name in sa.__all__))
+def test_every_transform_has_words(name: str):
+    """Names and figures that somebody can read, whatever is drawn."""
+    transform = example(sa.TRANSFORMS[name])
+    draws = transform.sample(sa.Rng.from_ids(seed=0, epoch=0, ids=["a"]))
+    for member in members_of(transform, draws, (40, 100)):
+        assert not re.search(r"\d{6}|nan|inf|[\[\]_]", member.said), member.said
+
+
 # Sounds and pictures.
 
 
@@ -263,6 +274,18 @@ def test_a_preset_and_two_files(folder: Path, tmp_path: Path):
     for place, card in enumerate(cards(page)):
         heard = sound(Page(page).all("audio")[6 * place + 3]["src"])[0]
         assert len(heard) == np.shape(replayed(card)["augmented"])[-1]
+
+
+def test_a_policy_from_python_with_a_bank_of_another_rate(folder: Path, tmp_path: Path):
+    bank = sa.Bank.from_arrays([np.random.default_rng(0).normal(0, 0.1, 9_000)], sample_rate=RATE)
+    policy = sa.AddNoise(bank=bank, snr_db=(3.0, 3.0))
+    page = shown(tmp_path, folder / "c.wav", policy, draws=1)
+    assert "What AddNoise does to 1 recording." in words(page)
+    made = replayed(page.replace("...  # the one that was previewed", "given"), given=policy)["augmented"][0]
+    clean = sound(Page(page).all("audio")[0]["src"])[0][:, 0]
+    ratio = 10 * np.log10(np.sum(clean**2) / np.sum((made - clean) ** 2))
+    assert ratio == pytest.approx(3.0, abs=0.2)
+    assert "clip-0, SNR 3 dB" in words(page) and "measured SNR 3 dB" in words(page)
 
 
 # Spectrogram policies.

@@ -24,7 +24,7 @@ def describe(policy: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, s
     name = str(policy["class_path"]).rpartition(".")[2]
     chance = arguments.get("p", 1.0)
     share = "" if chance == 1.0 else f" on {100 * chance:g}{NBSP}% of the utterances"
-    given = {key: value for key, value in arguments.items() if key not in _NOT_SAID and value not in (None, [], ())}
+    given = {key: value for key, value in arguments.items() if key not in _NOT_SAID and value not in (None, [], (), {})}
     said = [_argument(key, value) for key, value in given.items()]
     said = [_MEMBERS[name], *said] if name in _MEMBERS else said
     yield depth, f"{name}{share}" + (f": {', '.join(said)}" if said else "")
@@ -42,12 +42,13 @@ def as_yaml(policy: Mapping[str, Any]) -> str:
 
 def _argument(name: str, value: object) -> str:
     stem, unit = split_unit(name)
-    ends = dict.fromkeys(value if isinstance(value, (list, tuple)) else [value])  # a range of one value says it once
-    shown = " to ".join(_number(end) for end in ends)
-    return f"{ABBREVIATIONS.get(stem, words_of(stem))} {shown} {unit}".strip()
+    ends = dict.fromkeys(map(_said, value if isinstance(value, (list, tuple)) else [value]))  # one value is said once
+    return f"{ABBREVIATIONS.get(stem, words_of(stem))} {' to '.join(ends)} {unit}".strip()
 
 
-def _number(value: object) -> str:
+def _said(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(each)}" for name, each in value.items())
     return f"{value:g}".replace("-", MINUS) if isinstance(value, (int, float)) else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ class Member:
     """One transform of a policy and what it does to a recording.
 
     Args:
-        name: its class.
+        name: its class, also of another library.
         on: whether it acts.
         said: the parameters drawn, in words; empty where it is off or has none.
     """
@@ -50,7 +50,8 @@ def members_of(policy: Transform, draws: Draws, shape: tuple[int, ...]) -> list[
     for (_, transform), (_, drawn) in zip(leaves(policy), draws.walk(), strict=True):
         on = bool(drawn.on[0])
         said = ", ".join(_said(transform, drawn, shape)) if on else ""
-        members.append(Member(name=type(transform).__name__, on=on, said=said))
+        name = getattr(transform, "transform", type(transform).__name__)  # one of another library
+        members.append(Member(name=name, on=on, said=said))
     return members
 
 
@@ -66,10 +67,10 @@ def _said(transform: Transform, drawn: Draws, shape: tuple[int, ...]) -> Iterato
             yield quantity(name, *(value.tolist() if value.ndim else [value.item()]))
 
 
-def _clips(transform: Any, values: Mapping[str, Any]) -> Sequence[str]:
-    """Name the clips of a bank; of as many voices as are heard."""
+def _clips(transform: Any, values: Mapping[str, Any]) -> Iterable[str]:
+    """Name the clips of a bank, each once; of as many voices as are heard."""
     places = values["clip"].reshape(-1).tolist()
-    return [transform.bank.names[place] for place in places[: values.get("talkers", len(places))]]
+    return dict.fromkeys(transform.bank.names[place] for place in places[: values.get("talkers", len(places))])
 
 
 def _stripes(transform: Any, drawn: Draws, shape: tuple[int, ...]) -> str:

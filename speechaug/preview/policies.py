@@ -77,13 +77,17 @@ class Source:
 
     def replay(self, excerpt: Excerpt, seed: int) -> str:
         """Return Python that does the same as the page at strength 1."""
-        lines = ["import speechaug as sa"]
         is_sound = self.policy.domain == "waveform"
-        lines += [] if is_sound else ["import torch"]
         resampled = self.at(excerpt.sample_rate) is not self.policy
-        lines += ["from speechaug.folders.policies import at_rate"] if resampled else []
         part = f", duration_s={excerpt.duration_s!r}" if excerpt.is_cut else ""
-        lines += ["", f"samples, rate = sa.audio.read({str(excerpt.path)!r}{part})"]
-        lines += [f"policy = at_rate({self.loads}, rate)" if resampled else f"policy = {self.loads}"]
-        lines += [(_SOUND if is_sound else _FEATURES).format(seed=seed, id=excerpt.id)]
+        lines = [
+            "import speechaug as sa",
+            *([] if is_sound else ["import torch"]),
+            *(["from speechaug.folders.policies import at_rate"] if resampled else []),
+            "",
+            f"policy = {self.loads}",
+            f"samples, rate = sa.audio.read({str(excerpt.path)!r}{part})",
+            *(["policy = at_rate(policy, rate)  # its banks"] if resampled else []),
+            (_SOUND if is_sound else _FEATURES).format(seed=seed, id=excerpt.id),
+        ]
         return "\n".join(lines)
