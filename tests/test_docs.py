@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import inspect
 import io
@@ -133,6 +134,7 @@ def test_every_public_name_is_documented():
     public = {name: getattr(sa, name) for name in sa.__all__}
     missing = [name for name, thing in public.items() if callable(thing) and id(thing) not in documented]
     assert not missing
+    assert all(set(topic.first) <= {name for name, _ in reference.contents()[topic.slug]} for topic in reference.TOPICS)
 
 
 def test_every_command_is_documented(site):
@@ -141,6 +143,8 @@ def test_every_command_is_documented(site):
 
 
 def test_a_docstring_is_taken_apart():
+    assert doctest.testmod(docstrings).failed == 0
+
     def thing():
         """Do it.
 

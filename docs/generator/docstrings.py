@@ -127,4 +127,4 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"(?<!\\)\|", r"\|", " ".join(text.split()))
+    return re.sub(r"(?<!\\)\|", r"\|", re.sub(r"\s*\n\s*", " ", text))

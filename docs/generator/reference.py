@@ -24,24 +24,62 @@ class Topic:
         title: its heading.
         modules: whose public names it holds, those of ``__all__`` or else those defined there.
         about: what they are for.
+        first: what most readers come for; the rest follows as the modules have it.
     """
 
     slug: str
     title: str
     modules: tuple[str, ...]
     about: str
+    first: tuple[str, ...] = ()
 
 
 TOPICS = (
-    Topic("folders", "Folders", ("folders", "preview"), "Augment recordings on disk; look and listen before that."),
-    Topic("data", "Data", ("data", "audio"), "Read speech from anywhere, split it, batch it."),
-    Topic("recognizers", "Recognizers", ("asr",), "Small recognizers and keyword spotters, as Lightning modules."),
+    Topic(
+        "folders",
+        "Folders",
+        ("folders", "preview"),
+        "Augment recordings on disk; look and listen before that.",
+        first=("augment_folder", "augment_manifest", "preview", "Report"),
+    ),
+    Topic(
+        "data",
+        "Data",
+        ("data", "audio"),
+        "Read speech from anywhere, split it, batch it.",
+        first=("read_manifest", "write_manifest", "Utterance", "SpeechDataModule"),
+    ),
+    Topic(
+        "recognizers",
+        "Recognizers",
+        ("asr",),
+        "Small recognizers and keyword spotters, as Lightning modules.",
+        first=("SpeechRecognizer", "SpeechClassifier", "Tokenizer"),
+    ),
     Topic("callbacks", "Callbacks", ("callbacks",), "Augment, schedule, log, listen and evaluate in any trainer."),
-    Topic("robustness", "Robustness", ("robustness",), "The suite, evaluation of any recognizer, statistics, reports."),
+    Topic(
+        "robustness",
+        "Robustness",
+        ("robustness",),
+        "The suite, evaluation of any recognizer, statistics, reports.",
+        first=("evaluate", "corrupt", "compare", "report", "write_report", "Recognizer", "Evaluation", "Suite"),
+    ),
     Topic("interop", "Other libraries", ("interop", "convert"), "Our policies elsewhere, and theirs here."),
-    Topic("testing", "Testing", ("testing",), "The contract of every transform, as checks to run on your own."),
+    Topic(
+        "testing",
+        "Testing",
+        ("testing",),
+        "The contract of every transform, as checks to run on your own.",
+        first=("check_transform",),
+    ),
     Topic("functional", "Functions", ("functional",), "One pure function an effect; every strength is `(B,)`."),
-    Topic("core", "Core", ("", "presets", "graph"), "What transforms are made of; they have pages of their own."),
+    Topic(
+        "core",
+        "Core",
+        ("", "presets", "graph"),
+        "What transforms are made of; they have pages of their own.",
+        first=("augment", "Transform", "span", "Draws", "Rng", "Bank"),
+    ),
 )
 """A name is documented on the first page that holds it; the package itself comes last."""
 
@@ -55,6 +93,8 @@ def contents() -> dict[str, list[tuple[str, Any]]]:
             if id(thing) not in seen:
                 seen.add(id(thing))
                 pages[topic.slug].append((name, thing))
+        order = {name: place for place, name in enumerate(topic.first)}
+        pages[topic.slug].sort(key=lambda pair: order.get(pair[0], len(order)))
     return pages
 
 
