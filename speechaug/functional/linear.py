@@ -162,9 +162,12 @@ def _reach(transform: Any, sample_rate: int) -> tuple[int, int]:
     return reach
 
 
-@torch.compiler.assume_constant_result
 def _ringing(transform: Any, sample_rate: int) -> tuple[int, int]:
     return _worked_out(transform, sample_rate)
+
+
+# What torch.compiler.assume_constant_result does, without importing the compiler, which takes seconds.
+_ringing._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.lru_cache(maxsize=256)

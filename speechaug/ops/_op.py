@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Collection
 from typing import Any
@@ -51,9 +52,26 @@ def use_kernels(
         dtype: of the first argument, where kernels take another.
         devices: that have kernels of it.
     """
-    name = op._name
     for device in devices:
-        op.register_kernel(device)(_kernel(name, reference, package, device, dtype))
+        op.register_kernel(device)(_kernel(op._name, reference, package, device, dtype))
+    without_compiler(op)
+
+
+def without_compiler(op: Any) -> None:
+    """Let an op be called without torch's compiler, unless that is there already.
+
+    torch wraps the functions of an op so that they are not compiled themselves. That imports the compiler at the first
+    call, which takes seconds, and each call takes longer than the kernel of a short row.
+
+    Args:
+        op: what ``torch.library.custom_op`` returned.
+    """
+    for device, wrapped in op._backend_fns.items():
+        op._backend_fns[device] = functools.partial(_call, wrapped, wrapped.__wrapped__)
+
+
+def _call(wrapped: Callable[..., Any], plain: Callable[..., Any], *args: Any) -> Any:
+    return (wrapped if "torch._dynamo" in sys.modules else plain)(*args)
 
 
 def _kernel(

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from speechaug.ops._op import without_compiler
+
 KEPT_BYTES = 128 << 20
 """The most that is kept for a bank; what was not used for longest goes first."""
 
@@ -135,3 +137,6 @@ def _(
     size: int,
 ) -> Tensor:
     return clip.new_empty(clip.shape[0], size // 2 + 1, dtype=torch.complex64)
+
+
+without_compiler(bank_response)

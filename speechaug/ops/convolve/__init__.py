@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speechaug.ops._op import without_compiler
+
 _FRAMES = 16
 """In one transform on a CPU, for each thread: many enough for the library's fast path, few enough for the cache."""
 
@@ -92,3 +94,4 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 
 
 convolve.register_autograd(_backward, setup_context=_keep)
+without_compiler(convolve)
