@@ -52,8 +52,8 @@ def add_background_noise(
     rate: int,
 ) -> Converted:
     """`bank` is the folder `sounds_path`; `snr_db` is `min_snr_db`, `max_snr_db`. Wrapped: `noise_rms="absolute"` with
-    `min_absolute_rms_db` and `max_absolute_rms_db`, `noise_transform`, a list of paths. Nothing is read from disk after
-    the first batch: `lru_cache_size` has no use.
+    `min_absolute_rms_db` and `max_absolute_rms_db`, `noise_transform`, some files of a folder. Nothing is read from
+    disk after the first batch: `lru_cache_size` has no use.
     """
     if noise_rms != "relative" or noise_transform is not None:
         raise NoCounterpart("noise is mixed at a ratio, as it was recorded")

@@ -31,8 +31,8 @@ _SLOPE = f"{6 * _STEEPEST} dB per octave, not a cut within 1 % of the sample rat
 def add_background_noise(
     background_paths: Any, min_snr_in_db: float = 3.0, max_snr_in_db: float = 30.0, *, rate: int
 ) -> Converted:
-    """`bank` is the folder `background_paths`; `snr_db` is `min_snr_in_db`, `max_snr_in_db`. A short clip starts again,
-    where theirs goes on with another.
+    """`bank` is the folder `background_paths`, or that of all of its files; `snr_db` is `min_snr_in_db`,
+    `max_snr_in_db`. A short clip starts again, where theirs goes on with another.
     """
     noises = bank("background_paths", background_paths, rate)
     return Converted(AddNoise(bank=noises, snr_db=(min_snr_in_db, max_snr_in_db)))
