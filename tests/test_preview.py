@@ -407,6 +407,15 @@ def test_wrong_requests_are_told(server: PreviewServer, query: str):
     assert headers["Content-Type"].startswith("text/plain")
 
 
+def test_a_browser_that_has_gone_is_no_error(server: PreviewServer, capfd: pytest.CaptureFixture[str]):
+    for error, said in ((ConnectionResetError(), False), (KeyError("x"), True)):
+        try:
+            raise error
+        except (OSError, KeyError):
+            server.handle_error(None, ("127.0.0.1", 1))
+        assert bool(capfd.readouterr().err) is said
+
+
 def test_a_port_that_is_taken_is_told(server: PreviewServer):
     with pytest.raises(ValueError, match=f"preview: port must be free, got {server.server_port} "):
         PreviewServer(server.gallery, server.server_port)

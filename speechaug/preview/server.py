@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import threading
 import webbrowser
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from speechaug._lines import encoded
@@ -57,6 +59,11 @@ class PreviewServer(ThreadingHTTPServer):
     def address(self) -> str:
         """Where the page is."""
         return f"http://{self.hosts[0]}/{self.token}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that has gone."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     def answer(self, path: str) -> str | None:
         """Return what is at a path; None where there is nothing.
