@@ -115,7 +115,9 @@ def test_links_are_followed_and_loops_end(tmp_path):
     assert not any(path.is_symlink() for path in out.rglob("*"))
 
 
-@pytest.mark.parametrize("place", ["speech", "speech/ann", "speech/new", ".", "inward", "inward/new", "Speech/../speech"])
+@pytest.mark.parametrize(
+    "place", ["speech", "speech/ann", "speech/new", ".", "inward", "inward/new", "Speech/../speech"]
+)
 def test_neither_among_the_recordings_nor_around_them(tmp_path, place):
     sound(tmp_path / "speech" / "ann" / "one.wav")
     (tmp_path / "Speech").mkdir(exist_ok=True)

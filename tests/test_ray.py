@@ -153,7 +153,11 @@ sys.stdin.readline()
 cluster.shutdown()
 """
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as both:
         assert both.stdin is not None and both.stdout is not None
         address = both.stdout.readline().strip()

@@ -66,10 +66,11 @@ COMMANDS = {
         function="speechaug.recipe:train",
         examples=r"""
   speechaug train --data.train digits/ \
-      --data.pattern '{text}_{speaker}_{take}.wav' --data.test_speakers '[theo]' \
-      --data.noise noise/train --data.test_noise noise/test \
-      --data.policy small_sample --steps 3000 --output runs/digits
-  speechaug train --data.train train.jsonl --data.val_speakers 2
+      --data.pattern '{text}_{speaker}_{take}.wav' \
+      --data.test_speakers '[theo]' --data.noise noise/train \
+      --data.test_noise noise/test --data.policy small_sample \
+      --steps 3000 --output runs/digits
+  speechaug train --data.train train.jsonl --data.test test.jsonl
   speechaug train --print_config > train.yaml
   speechaug train --config train.yaml --steps 6000
   speechaug train --config runs/digits/config.yaml     a run again""",
@@ -131,8 +132,8 @@ bytes.""",
                                               on the cluster of RAY_ADDRESS
 
 The same command goes on after Ctrl-C, and gives the same bytes with any number
-of workers, on one machine or many. The exit code is 1 when some recordings could
-not be used: they are listed at the end, and all others are done.""",
+of workers, on one machine or many. The exit code is 1 when some recordings
+could not be used: they are listed at the end, and all others are done.""",
     ),
     "preview": Command(
         summary="hear and see what a policy does to recordings",

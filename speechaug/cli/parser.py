@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import textwrap
 from argparse import Action, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -33,8 +36,17 @@ class Parser(ArgumentParser):
         """Say what is wrong and where help is; the exit code is 2."""
         if not self.exit_on_error:
             super().error(message, ex)
-        asked = (getattr(ex, "subcommand_parser", None) or self).prog
-        self.exit(2, f"speechaug: error: {' '.join(message.split())}\ntip: {asked} --help lists the options\n")
+        asked = getattr(ex, "subcommand_parser", None) or self
+        _, missing, names = message.partition("arguments are required: ")  # such as augment.src, augment.policy
+        if missing:
+            asked = self.commands.get(names.partition(".")[0], self)
+            message = f"{', '.join(map(asked._spelled, names.split(', ')))} must be given"
+        self.exit(2, f"speechaug: error: {' '.join(message.split())}\ntip: {asked.prog} --help lists the options\n")
+
+    def _spelled(self, name: str) -> str:
+        """Write an argument of a command as it is given, by its place or as an option."""
+        option = "--" + name.partition(".")[2]
+        return option if option in self._option_string_actions else option[2:]
 
 
 def build_parser(*wanted: str) -> Parser:
@@ -68,6 +80,7 @@ def command_parser(name: str) -> Parser:
     parser = _empty(epilog=f"examples:{command.examples}")
     if name == "doctor":
         return parser
+    parser.description = _description(command.load())
     if name not in ("transforms", "completion"):
         parser.add_argument("--config", action="config", help="YAML file with any of these options")
     if name == "train":
@@ -75,7 +88,7 @@ def command_parser(name: str) -> Parser:
     else:
         _add_function(parser, command)
     for action in parser._actions:
-        action.help = action.help and action.help.replace("``", "")
+        action.help = action.help and _plain(action.help)
         if _is_switch(action):
             action.nargs = "?"  # in the help; spell() gives those without a value theirs
     return parser
@@ -125,6 +138,17 @@ def _empty(**options: Any) -> Parser:
     return Parser(formatter_class=Formatter, **options)
 
 
+def _description(function: Callable[..., Any]) -> str:
+    """Return what a function's docstring says before its arguments, in lines of a terminal."""
+    told = inspect.cleandoc(function.__doc__ or "").partition("\n\nArgs:")[0]
+    return "\n\n".join(textwrap.fill(paragraph, 79) for paragraph in _plain(told).split("\n\n"))
+
+
+def _plain(text: str) -> str:
+    """Write what a docstring says without its markup."""
+    return re.sub(r":\w+:`~?([^`]*)`|``", r"\1", text)
+
+
 def _add_function(parser: Parser, command: Command) -> None:
     function, last = command.load(), command.last
     elsewhere = set() if last is None else {last.name}
@@ -141,6 +165,9 @@ def _add_train(parser: Parser, command: Command) -> None:
     parser.add_function_arguments(command.load(), as_group=False, skip={"data", "model", "config"})
     parser.add_class_arguments(SpeechDataModule, "data")
     parser.add_class_arguments(SpeechRecognizer, "model", skip={"vocabulary", "sample_rate"}, instantiate=False)
+    groups = parser.groups or {}
+    groups["data"].title = "what to train and test on, and how it is augmented"  # their own are longer than a line
+    groups["model"].title = "the recognizer"
 
 
 def _is_switch(action: Any) -> bool:

@@ -49,9 +49,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "flac": Format(
-        "FLAC", ("PCM_S8", "PCM_16", "PCM_24"), ("PCM_16", "PCM_24"), highest_rate=655_350, most_channels=8
-    ),
+    "flac": Format("FLAC", ("PCM_S8", "PCM_16", "PCM_24"), ("PCM_16", "PCM_24"), highest_rate=655_350, most_channels=8),
     "wav": Format(
         "WAV", ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"), ("PCM_16", "PCM_24")
     ),

@@ -136,7 +136,7 @@ class Report:
     def __str__(self) -> str:
         """Say what was done in a line, and in one more for each thing that could not be used, why."""
         new = "" if self.made == self.files else f", {self.made} of them new"
-        told = f"{self.files} files in {self.folder}{new}, {self.audio_s / 3_600:.2f} hours of audio"
+        told = f"{self.files} files in {self.folder}{new}, {_length(self.audio_s)} of audio"
         failed = f"; {len(self.failures)} recordings failed:" if self.failures else ""
         lines = [told + failed, *(f"  {one.id}: {one.reason}" for one in self.failures)]
         if self.problems:
@@ -144,3 +144,10 @@ class Report:
             lines += [f"  {one.id}: {one.reason}" for one in self.problems[:_SHOWN]]
             lines += [f"  and {len(self.problems) - _SHOWN} more"] if len(self.problems) > _SHOWN else []
         return "\n".join(lines)
+
+
+def _length(seconds: float) -> str:
+    """Write a length of time in the unit that suits it."""
+    if seconds < 60:
+        return f"{seconds:.1f} seconds"
+    return f"{seconds / 60:.1f} minutes" if seconds < 3_600 else f"{seconds / 3_600:.1f} hours"
