@@ -167,7 +167,8 @@ def _snr_db(extras: Mapping[str, Tensor]) -> float | None:
 def _told(done: list[Done]) -> Row:
     """Tell what was done: in lists, one for each piece, where a recording was long."""
     transforms, ratios = [one.piece.draws.to_dict() for one in done], [one.snr_db for one in done]
-    if len(done) > 1:
-        cuts = [one.piece.first for one in done]
-        return {"transforms": transforms, "snr_db": ratios, "cuts": cuts}
-    return {"transforms": transforms[0], **({} if ratios[0] is None else {"snr_db": ratios[0]})}
+    measured = any(ratio is not None for ratio in ratios)
+    if len(done) == 1:
+        return {"transforms": transforms[0], **({"snr_db": ratios[0]} if measured else {})}
+    cuts = [one.piece.first for one in done]
+    return {"transforms": transforms, **({"snr_db": ratios} if measured else {}), "cuts": cuts}
