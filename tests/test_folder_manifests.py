@@ -248,6 +248,26 @@ def test_sidecars_of_a_manifest(tmp_path: Path, wavs: Path) -> None:
     assert (tmp_path / "dst" / "u0_aug1.ctm").read_text().split()[0] == "u0_aug1"
 
 
+def test_broken_words_of_a_row_are_left_out(tmp_path: Path, wavs: Path) -> None:
+    broken = [{"word": "one", "start": "early", "end": 1.0}]
+    rows = [{"audio": "wavs/u0.wav", "words": broken}, {"audio": "wavs/u1.wav", "words": ["without", "times"]}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = augment_manifest(tmp_path / "a.jsonl", tmp_path / "dst", POLICY, workers=0)
+    assert [problem.id for problem in report.problems] == ["wavs/u0"]
+    assert [row["words"] for row in lines(tmp_path / "dst" / "a.jsonl")] == [None, ["without", "times"]]
+    assert [row.get("words") for row in lines(tmp_path / "dst" / "manifest.jsonl")] == [None, ["without", "times"]]
+
+
+def test_pieces_of_shards_become_files(tmp_path: Path, shards: Path) -> None:
+    sa.write_manifest(tmp_path / "pieces.jsonl", sa.read_manifest(shards)[:2])
+    augment_manifest(tmp_path / "pieces.jsonl", tmp_path / "dst", POLICY, workers=0)
+    said = sa.read_manifest(tmp_path / "dst" / "pieces.jsonl")
+    assert [(u.text, Path(u.audio).name) for u in said] == [
+        ("text 0 0", "0000_aug1.flac"),
+        ("text 0 1", "0001_aug1.flac"),
+    ]
+
+
 def test_sidecars_of_a_part_of_a_recording(tmp_path: Path, wavs: Path) -> None:
     """Times beside a recording count from its beginning, also where a part of it is taken."""
     (wavs / "u0.ctm").write_text("".join(f"u0 1 {w['start']} 0.1 {w['word']}\n" for w in WORDS))

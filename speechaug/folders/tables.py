@@ -85,7 +85,7 @@ def write_in_kind(table: Table, copies: Iterable[tuple[int, Row]], folder: Path)
 def _retold(row: Mapping[str, Any], copy: Row, table: Table) -> dict[str, Any]:
     path = PurePosixPath(copy["audio"])
     told = {**copy, "offset": 0.0}
-    changed: Row = {name: told[name] for name in ("id", "duration", "offset", "words") if name in row and name in told}
+    changed: Row = {name: told.get(name) for name in ("id", "duration", "offset", "words") if name in row}
     return {**row, **changed, table.audio: str(path.relative_to(table.start) if table.start else path)}
 
 
