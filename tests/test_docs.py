@@ -179,8 +179,11 @@ def test_a_docstring_is_taken_apart():
     assert docstrings.table(("a",), [("`x|y`",)]) == "| a |\n| --- |\n| `x\\|y` |"
 
 
+ELSEWHERE = ("migrate.md", "guides/frameworks.md")  # run by test_interop_out.py and test_frameworks.py
+
+
 @pytest.mark.global_rng
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "migrate.md"])  # test_interop_out.py runs that one
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_the_snippets_run_as_written(name, tmp_path, monkeypatch):
     """All Python blocks of a page one after the other; one with a title is that file, and a test file is run."""
     folders(tmp_path)

@@ -1,4 +1,4 @@
-"""The README's recipes for other training frameworks, each run as written and compared with the policy itself."""
+"""The guide's recipes for other training frameworks, each run as written and compared with the policy itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import speechaug as sa
 from speechaug import _torchaudio, audio
 from speechaug.interop import AugmentingCollator, EpochDataset
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[1] / "docs" / "guides" / "frameworks.md").read_text(encoding="utf-8")
 
 RATE = 16_000
 POLICY = sa.Compose([sa.Speed(factor=(0.8, 1.25)), sa.Gain(), sa.AddColoredNoise()])
@@ -31,9 +31,9 @@ def needs(*names):
 
 
 def snippet(heading):
-    """Return the Python block under a heading of the README, up to the next heading."""
-    section = f"\n{README}".split(f"\n{heading}\n", 1)[1]
-    section = re.split(r"\n##+ ", section, maxsplit=1)[0]
+    """Return the Python block under a heading of the guide, up to the next heading."""
+    section = f"\n{GUIDE}".split(f"\n{heading}\n", 1)[1]
+    section = re.split(r"\n## ", section, maxsplit=1)[0]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert len(blocks) == 1, heading
     return blocks[0]
@@ -44,7 +44,7 @@ def run(heading, scope, replace=()):
     for old, new in replace:
         assert code.count(old) == 1, old
         code = code.replace(old, new)
-    exec(compile(code, f"README.md, {heading}", "exec"), scope)
+    exec(compile(code, f"frameworks.md, {heading}", "exec"), scope)
     return scope
 
 
@@ -79,7 +79,7 @@ class Head(nn.Module):
 def given():
     """Make what the recipes name as given."""
     scope = {}
-    exec(compile(snippet("## Other training frameworks"), "README.md", "exec"), scope)
+    exec(compile(snippet("# Other training frameworks"), "frameworks.md", "exec"), scope)
     rows = [{"audio": wave, "id": name, "target": i} for i, (name, wave) in enumerate(waves().items())]
     model = Head()
     return {
@@ -91,7 +91,7 @@ def given():
     }
 
 
-@pytest.mark.parametrize("heading", ["### Plain PyTorch", "### Lightning Fabric"])
+@pytest.mark.parametrize("heading", ["## Plain PyTorch", "## Lightning Fabric"])
 @pytest.mark.global_rng
 def test_loops(heading):
     scope = given()
@@ -175,7 +175,7 @@ def train_with_trainer(tmp_path, monkeypatch, model, extractor, padding, workers
         ('padding="max_length"', f"padding={padding!r}"),
         ("dataloader_num_workers=2", f"dataloader_num_workers={workers}, {settings}"),
     ]
-    run("### Hugging Face Trainer", scope, changes)
+    run("## Hugging Face Trainer", scope, changes)
     return scope, seen[True], seen[False]
 
 
@@ -283,7 +283,7 @@ def test_lhotse(tmp_path):
         cuts.append(MonoCut(name, 0.0, recording.duration, 0, supervisions=parts, recording=recording))
     model = Head()
     run(
-        "### lhotse",
+        "## lhotse",
         {"policy": POLICY, "cuts": CutSet(cuts), "model": model, "device": torch.device("cpu")},
         [("max_duration=60.0", "max_duration=0.8")],
     )
@@ -307,7 +307,7 @@ def speechbrain_scope(policy, count=4, epoch=0):
 
 
 def test_speechbrain():
-    scope = run("### SpeechBrain", speechbrain_scope(POLICY, epoch=3))
+    scope = run("## SpeechBrain", speechbrain_scope(POLICY, epoch=3))
     wavs, wav_lens = scope["wavs"], scope["wav_lens"]
     assert wav_lens.dtype == torch.float32
     assert len(wavs) == 4
@@ -319,7 +319,7 @@ def test_speechbrain():
 
 def test_speechbrain_lengths_survive_being_fractions():
     """A fraction in float32 gives its number of samples back, up to four minutes at 16 kHz."""
-    scope = run("### SpeechBrain", speechbrain_scope(POLICY))
+    scope = run("## SpeechBrain", speechbrain_scope(POLICY))
     seen = []
 
     class Spy:

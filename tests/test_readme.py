@@ -18,8 +18,7 @@ def test_the_snippets_run_as_written(tmp_path, monkeypatch):
     """All Python blocks one after the other, in one namespace, in a folder with digits/, noise/, rir/."""
     folders(tmp_path)
     monkeypatch.chdir(tmp_path)
-    here = re.sub(r"\n## Other training frameworks\n.*?(?=\n## )", "", README, flags=re.DOTALL)  # test_frameworks.py
-    blocks = [block for _, block in python_blocks(here)]
+    blocks = [block for _, block in python_blocks(README)]
     assert len(blocks) >= 5
     scope: dict[str, object] = {}
     for block in filter(can_run, blocks):

@@ -1,4 +1,4 @@
-"""What other libraries and training frameworks need beside the public API; their recipes are in the README."""
+"""What other libraries and training frameworks need beside the public API; their recipes are in the guides."""
 
 from __future__ import annotations
 
