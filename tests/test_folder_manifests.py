@@ -478,6 +478,7 @@ def test_killed_among_shards_and_resumed_gives_the_same_bytes(tmp_path: Path, sh
         assert len(unpacked(path)) == 13  # what is there is whole
     resumed = augment_manifest(shards, dst, POLICY, copies=2, workers=0)
     assert 0 < resumed.made < 4
+    assert not list(dst.glob(".*"))
     augment_manifest(shards, tmp_path / "whole", POLICY, copies=2, workers=0)
     assert tree(dst) == tree(tmp_path / "whole")
 
@@ -518,6 +519,12 @@ def test_cut_and_compressed_shards(tmp_path: Path, shards: Path) -> None:
         warnings.simplefilter("ignore")
         left = sa.read_manifest(shards / "train-000.tar")
     assert [row["source"] for row in lines(tmp_path / "aug" / "manifest.jsonl")] == [said.id for said in left]
+
+
+def test_absent_shards_are_named_before_anything_is_written(tmp_path: Path, shards: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"train-002\.tar: no such shard"):
+        augment_manifest(f"{shards}/train-{{000..002}}.tar", tmp_path / "aug", POLICY, workers=0)
+    assert not (tmp_path / "aug").exists()
 
 
 def test_odd_names_in_shards(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -217,5 +218,8 @@ def _count(journal: Journal, items: Iterable[Item]) -> int:
 
 def _tidy(folder: Path) -> None:
     """Remove what workers that were stopped, and runs that were killed, had not finished."""
-    for left in folder.rglob(".*.tmp"):
-        left.unlink(missing_ok=True)
+    for left in list(folder.rglob(".*.tmp")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)

@@ -80,6 +80,7 @@ def augment_manifest(
         What was done, and what could not be used.
 
     Raises:
+        FileNotFoundError: if there is no such source.
         ValueError: if the source is malformed, the policy mixes examples, or ``dst`` holds something else.
 
     Example:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from speechaug._lines import complete_file, encoded, line, whole_lines
 from speechaug._names import file_names
 from speechaug._open import piece
+from speechaug.data.manifest import shorten
 from speechaug.data.patterns import SOUNDS
 from speechaug.data.shards import collect, members_of, open_tar, sample_of, utterance_of
 from speechaug.folders.copies import CopyWork, explain
@@ -41,7 +42,14 @@ def augment_shards(paths: Sequence[Path], dst: str | Path, policy: Transform | s
         dst: folder to write to.
         policy: waveform policy, its YAML file or the name of a preset.
         options: how; ``limit`` and ``exclude`` are about shards.
+
+    Raises:
+        FileNotFoundError: if a shard is absent.
+        ValueError: as :func:`augment_manifest`.
     """
+    absent = [str(path) for path in paths if not path.is_file()]
+    if absent:
+        raise FileNotFoundError(f"{shorten(absent)}: no such shard")
     shards = [Recording(id=path.stem, source=path, name=path.stem) for path in paths]
     report = run_job(shards, dst, policy, options, Unit(ShardWork, _sounds, SHARDS_FILE))
     if options.dry_run:
@@ -76,7 +84,9 @@ class ShardWork:
 
     def _make(self, item: Item) -> Row:
         path = self.copies.folder / f"{item.id}.tar"
-        with complete_file(path) as temporary, tempfile.TemporaryDirectory(prefix="speechaug-") as scratch:
+        # Among the copies, where what a killed worker leaves is found and removed.
+        beside = tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=path.parent)
+        with complete_file(path) as temporary, beside as scratch:
             shard = _Shard(item, replace(self.copies, folder=Path(scratch)))
             with warnings.catch_warnings(record=True) as told, tarfile.open(temporary, "w") as out:
                 warnings.simplefilter("always")  # a shard that ends too early
