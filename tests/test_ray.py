@@ -103,7 +103,8 @@ def test_every_item_is_made_by_other_processes(cluster):
 
 def test_an_item_that_kills_every_worker_is_named(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(ours, "RETRIES", 1)
-    done = made(Killed(Tell(), tmp_path / "mark", "01", always=True), items(4), 2)
+    done = made(Killed(Tell(), tmp_path / "mark", "01", always=True), items(64), 2)  # given out two by two
+    assert len(done) == 64
     failed = [each for each in done if each.row is None]
     assert [each.item.recording.id for each in failed] == ["01"]
     assert failed[0].reason.startswith("its worker died 2 times: ") and "\n" not in failed[0].reason
@@ -127,6 +128,13 @@ def test_the_bytes_of_the_local_engine_though_a_worker_is_killed(cluster, speech
 def test_without_ray_the_remedy_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r'engine="ray" needs Ray: pip install "speechaug\[ray\]"'):
+        made(Tell(), items(1))
+
+
+def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ConnectionError, match="RAY_ADDRESS must be that of a running cluster, got 127.0.0.1:1"):
         made(Tell(), items(1))
 
 

@@ -40,7 +40,7 @@ def local(work: Work, items: Sequence[Item], workers: int | None) -> Generator[M
         yield from map(work, items)
         return
     workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-    size = min(_MOST_AT_ONCE, max(1, len(items) // (_BATCHES * workers)))
+    size = batch_size(len(items), workers)
     waiting = deque([(item, 0) for item in items[start : start + size]] for start in range(0, len(items), size))
     pool = _Pool(work, waiting)
     try:
@@ -51,15 +51,25 @@ def local(work: Work, items: Sequence[Item], workers: int | None) -> Generator[M
         pool.stop()
 
 
+def batch_size(items: int, workers: int) -> int:
+    """Say how many items a worker is given at once.
+
+    Args:
+        items: to be made.
+        workers: that share them.
+    """
+    return min(_MOST_AT_ONCE, max(1, items // (_BATCHES * workers)))
+
+
 class _Worker:
     """A process, the pipe to it, and what it was given and has not yet returned."""
 
     def __init__(self, work: Work, others: Sequence[_Worker]) -> None:
-        fork = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        fork: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self.pipe, theirs = fork.Pipe()
         # A forked process has the pipes to the others, too; only when it closes them do those notice that we are gone.
         inherited = [self.pipe, *(other.pipe for other in others)] if sys.platform == "linux" else []
-        self.process: Any = fork.Process(target=_serve, args=(work, theirs, inherited), daemon=True)
+        self.process = fork.Process(target=_serve, args=(work, theirs, inherited), daemon=True)
         self.process.start()
         theirs.close()
         self.given: Batch = []

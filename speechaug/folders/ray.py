@@ -7,18 +7,21 @@ and speechaug is installed. What is computed is what the local engine computes, 
 from __future__ import annotations
 
 import os
+import socket
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 from speechaug.folders.items import Item, Made, Work
+from speechaug.folders.local import batch_size
 
 RETRIES = 3
 """How often an item is tried again whose worker died."""
 
 _MOST_PENDING = 1_000  # tasks that Ray is given at once: enough to keep a cluster busy, and to let it grow
+_ANSWERS_WITHIN_S = 10.0
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a change of Ray's that it warns of, and that is nothing to us
@@ -45,24 +48,30 @@ def ray_engine(work: Work, items: Sequence[Item], workers: int | None) -> Iterat
         ImportError: if Ray is not installed.
         ConnectionError: if there is no cluster at ``RAY_ADDRESS``.
     """
-    most = workers or _MOST_PENDING
     with _cluster(workers) as ray:
-        make = ray.remote(num_cpus=1, max_retries=RETRIES)(_make)
         shared = [ray.put(work)]  # in a list: a reference on its own is read anew for each task
-        rest = iter(items)
-        tasks: dict[Any, Item] = {}
-        while True:
-            tasks.update((make.remote(shared, item), item) for item in islice(rest, most - len(tasks)))
-            if not tasks:
-                return
-            done, _ = ray.wait(list(tasks))
-            for task in done:
-                yield _result(ray, task, tasks.pop(task))
+        size = batch_size(len(items), workers or int(ray.cluster_resources()["CPU"]))
+        waiting = deque(items[start : start + size] for start in range(0, len(items), size))
+        tasks: dict[Any, Sequence[Item]] = {}
+        while waiting or tasks:
+            while waiting and len(tasks) < (workers or _MOST_PENDING):
+                batch = waiting.popleft()
+                retries = RETRIES if len(batch) == 1 else 0
+                tasks[ray.remote(num_cpus=1, max_retries=retries)(_make).remote(shared, batch)] = batch
+            for task in ray.wait(list(tasks))[0]:
+                batch = tasks.pop(task)
+                try:
+                    yield from ray.get(task)
+                except ray.exceptions.RayError as error:
+                    if len(batch) == 1:
+                        yield Made(batch[0], None, _reason(ray, error))
+                    else:  # one by one, to find out which it was
+                        waiting.extendleft([item] for item in batch)
 
 
-def _make(shared: list[Any], item: Item) -> Made:
-    """Make an item; in a process of the cluster."""
-    return _load(shared[0])(item)
+def _make(shared: list[Any], batch: Sequence[Item]) -> list[Made]:
+    """Make items; in a process of the cluster."""
+    return list(map(_load(shared[0]), batch))
 
 
 @lru_cache(maxsize=1)
@@ -74,15 +83,12 @@ def _load(reference: Any) -> Work:
     return work
 
 
-def _result(ray: Any, task: Any, item: Item) -> Made:
-    """Return what came of a task; of Ray's pages about what stopped it the line that says why."""
-    try:
-        made: Made = ray.get(task)
-    except ray.exceptions.RayTaskError as error:  # such as a policy of a module that is not on the other machine
-        return Made(item, None, str(error).strip().splitlines()[-1])
-    except ray.exceptions.RayError as error:
-        return Made(item, None, f"its worker died {RETRIES + 1} times: {str(error).strip().splitlines()[0]}")
-    return made
+def _reason(ray: Any, error: Exception) -> str:
+    """Return the line that matters of Ray's pages about what stopped a task."""
+    lines = str(error).strip().splitlines()
+    if isinstance(error, ray.exceptions.RayTaskError):  # such as a policy of a module that is not on that machine
+        return lines[-1]
+    return f"its worker died {RETRIES + 1} times: {lines[0]}"
 
 
 @contextmanager
@@ -97,9 +103,22 @@ def _cluster(workers: int | None) -> Iterator[Any]:
         yield ray
         return
     address = os.environ.get("RAY_ADDRESS")
+    if address:
+        _check_answers(address)
     options = {"address": address} if address else {"address": "local", "num_cpus": workers, "include_dashboard": False}
     ray.init(**options, log_to_driver=False, logging_level="ERROR")
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where nobody listens; Ray itself tries for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():  # such as auto
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWERS_WITHIN_S).close()
+    except OSError as error:
+        raise ConnectionError(f"ray: RAY_ADDRESS must be that of a running cluster, got {address} ({error})") from error
