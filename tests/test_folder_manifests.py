@@ -580,15 +580,17 @@ def test_data_sets_of_hugging_face(tmp_path: Path) -> None:
     ]
 
 
-def test_datasets_reads_what_was_written_for_it(tmp_path: Path) -> None:
-    pytest.importorskip("torchcodec")  # which datasets needs to read a folder
-    import datasets
-
+def test_datasets_reads_what_was_written_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    # Without torchcodec it cannot even take a path as it is.
+    monkeypatch.setattr(datasets.Audio, "encode_example", lambda self, value: {"bytes": None, "path": value})
     augment_manifest(dataset(), tmp_path / "aug", POLICY, copies=2, workers=0)
     found = datasets.load_dataset(
         "audiofolder", data_dir=str(tmp_path / "aug"), split="train", cache_dir=str(tmp_path / "cache")
     )
     assert found["sentence"] == [f"text {n}" for n in range(5) for _ in range(2)]
+    said = sa.read_manifest(found.cast_column("audio", datasets.Audio(decode=False)))
+    assert [Path(u.audio).name for u in said] == [f"{n}_aug{copy}.flac" for n in range(5) for copy in (1, 2)]
 
 
 @pytest.mark.parametrize(
