@@ -134,7 +134,7 @@ def _augment(name: str) -> str:
 
 def hours(folder: str) -> float:
     """Return how much audio a folder of copies holds."""
-    return sum(soundfile.info(path).duration for path in Path(folder).rglob("*.flac")) / 3_600.0
+    return float(sum(soundfile.info(path).duration for path in Path(folder).rglob("*.flac"))) / 3_600.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -53,6 +53,7 @@ class CopyWork:
     sample_rate: int | None
     _policies: dict[int, Transform] = field(default_factory=dict, init=False, repr=False, compare=False)
     _last: list[Sound] = field(default_factory=list, init=False, repr=False, compare=False)
+    _folders: set[Path] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __call__(self, item: Item) -> Made:
         """Write a copy and its sidecars; whatever is wrong with it is told, and the others can be made."""
@@ -71,7 +72,9 @@ class CopyWork:
         sound = self._sound(item.recording)
         target = self.target(sound.header)
         path = self.folder / f"{item.id}.{target.ending}"
-        make_folder(self.folder, path)
+        if path.parent not in self._folders:
+            make_folder(self.folder, path)
+            self._folders.add(path.parent)
         with copy_writer(path, target, sound.header.tags) as writer:
             done = self._augment(item, sound, target.sample_rate, writer)
             duration_s = writer.frames / target.sample_rate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -75,6 +77,14 @@ class Sound:
             if number == 0 and self.header.duration_s <= LONGEST_S:
                 self._kept = sample_rate, piece
             yield piece
+            if self._kept is None:
+                _give_back()
+
+
+def _give_back() -> None:
+    """Return freed memory to the system: pieces of many lengths leave holes in which the next ones do not fit."""
+    with contextlib.suppress(AttributeError, OSError):  # other systems, and C libraries that have no such call
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def read_header(recording: Recording) -> Header:
