@@ -9,10 +9,11 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
-from damage import decodes, write_damaged
+from damage import decodes, encoded, write_damaged
 from small_runs import trainer
 
 import speechaug as sa
+from speechaug.recipe import FIXTURES
 from speechaug.robustness.evaluate import evaluate
 
 pytestmark = [pytest.mark.global_rng, pytest.mark.filterwarnings("ignore:.* recordings are left out:UserWarning")]
@@ -84,3 +85,19 @@ def test_folder_jobs_name_what_is_bad_and_go_on(damaged, usable, tmp_path):
     check(usable, {row["source"] for row in rows}, "\n".join(failure.id for failure in report.failures))
     assert len(rows) == report.files == COUNT - len(report.failures)
     assert all(decodes(tmp_path / "out" / row["audio"]) for row in rows)
+
+
+@pytest.mark.parametrize("ending", ["flac", "wav", "ogg", "opus", "mp3"])
+def test_any_rate_that_a_header_claims(tmp_path, ending):
+    """libsndfile ends the process when it is to write Vorbis at 564,864 Hz."""
+    claims = {1: False, 999: False, 1_001: True, 65_537: True, 564_864: True, 655_351: False, 2_000_000_000: False}
+    content = bytearray(encoded("wav"))
+    (tmp_path / "src").mkdir()
+    for rate in claims:
+        content[24:28] = rate.to_bytes(4, "little")
+        (tmp_path / "src" / f"{rate}.wav").write_bytes(content)
+    noise = sa.AddNoise(bank=sa.Bank(str(FIXTURES / "noise" / "test"), sample_rate=16_000))
+    report = sa.augment_folder(tmp_path / "src", tmp_path / "out", noise, format=ending, workers=0)
+    assert {failure.id for failure in report.failures} == {f"{rate}.wav" for rate, good in claims.items() if not good}
+    assert all("Hz, its header is corrupt" in failure.reason for failure in report.failures)
+    assert len([path for path in (tmp_path / "out").glob(f"*.{ending}") if decodes(path)]) == 3

@@ -134,7 +134,7 @@ def test_without_ray_the_remedy_is_told(monkeypatch):
 def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(ConnectionError, match="RAY_ADDRESS must be that of a running cluster, got 127.0.0.1:1"):
+    with pytest.raises(ConnectionError, match=r"RAY_ADDRESS must be that of a running cluster, got 127\.0"):
         made(Tell(), items(1))
 
 
