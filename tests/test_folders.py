@@ -17,6 +17,7 @@ import torch
 import speechaug as sa
 from speechaug import audio
 from speechaug.folders import Report
+from speechaug.folders.journal import Journal
 
 RATES = {"ann/one.wav": 8_000, "ann/two.wav": 16_000, "bob b/drei ä.flac": 16_000, "bob b/vier.WAV": 11_025}
 
@@ -268,6 +269,13 @@ class TestRefusals:
         (tmp_path / "file").write_text("")
         with pytest.raises((ValueError, NotADirectoryError), match="file"):
             sa.augment_folder(src, tmp_path / "file", sa.Gain(), workers=0)
+
+
+def test_two_jobs_in_one_folder(src: Path, tmp_path: Path) -> None:
+    sa.augment_folder(src, tmp_path / "dst", sa.Gain(), workers=0)
+    with Journal(tmp_path / "dst"), pytest.raises(ValueError, match="another job is at work in"):
+        sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=2, workers=0)
+    assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=2, workers=0).files == 8
 
 
 def test_policies_by_file_and_by_name(src: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -63,8 +64,13 @@ class Journal:
             (self.folder / name).unlink(missing_ok=True)
 
     def __enter__(self) -> Journal:
-        """Open the journal, behind its last whole line."""
+        """Open the journal, behind its last whole line.
+
+        Raises:
+            ValueError: if another process has it open.
+        """
         self._file = (self.folder / JOURNAL_FILE).open("ab")
+        _lock(self._file, self.folder)
         self._file.truncate(self._end)
         return self
 
@@ -117,3 +123,18 @@ def _found(path: Path) -> Iterator[tuple[int, int, Row]]:
             if text.endswith(b"\n"):
                 yield start, len(text), json.loads(text)
             start += len(text)
+
+
+def _lock(file: BinaryIO, folder: Path) -> None:
+    """Keep other jobs out until the file is closed here and in all workers, where the file system can do that."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise ValueError(f"augment: dst must be free, another job is at work in {str(folder)!r}") from error
+    except OSError:  # a file system without locks
+        return
