@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from generator import command_line, reference, transforms
+from generator import command_line, reference, suite, transforms
 from generator.families import FAMILIES
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -21,12 +21,13 @@ _FIGURE = re.compile(r"<!-- figure: (\w+) -->")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages of the transforms and of the reference, and what they show."""
     media = _media()[1] if config.extra["media"] else {}
-    pages = {"transforms/index.md": transforms.overview(_linker("transforms"))}
+    pages = {"transforms/index.md": transforms.overview(_link)}
     for family in FAMILIES:
-        pages[f"transforms/{family.slug}.md"] = transforms.page(family, _linker("transforms"))
+        pages[f"transforms/{family.slug}.md"] = transforms.page(family, _link)
     for topic in reference.TOPICS:
         things = reference.contents()[topic.slug]
-        pages[f"reference/{topic.slug}.md"] = reference.page(topic, things, _linker("reference"))
+        pages[f"reference/{topic.slug}.md"] = reference.page(topic, things, _link)
+    pages["reference/suite.md"] = suite.page(_link)
     pages["reference/command-line.md"] = command_line.page()
     pages["changelog.md"] = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     for name, text in pages.items():
@@ -60,10 +61,11 @@ def _from_readme(name: str) -> str:
 @cache  # `mkdocs serve` builds again and again
 def _media() -> tuple[dict[str, str], dict[str, bytes]]:
     """Return HTML by name of a transform, ``gallery`` for the first page, and the files it shows."""
-    from generator.figures import figure, gallery
+    from generator.figures import conditions, figure, gallery
 
     figures = {cls.__name__: figure(cls) for family in FAMILIES for cls in family.transforms}
     figures["gallery"] = gallery()
+    figures |= {f"suite_{family}": conditions(corruptions) for family, corruptions in suite.families().items()}
     files = {name: data for each in figures.values() for name, data in each.files.items()}
     return {name: each.html for name, each in figures.items()}, files
 
@@ -80,14 +82,10 @@ def _places() -> dict[str, str]:
     return places
 
 
-def _linker(folder: str) -> Any:
-    """Return what makes links for pages in a folder of the site."""
-
-    def link(name: str) -> str:
-        parts = name.split(".")
-        for known in (".".join(parts[-2:]), parts[-1]):
-            if known in _places():
-                return f"[`{known}`](../{_places()[known]}#{known})"
-        return f"`{parts[-1]}`"
-
-    return link
+def _link(name: str) -> str:
+    """Return a link to what is documented, for a page in a folder of the site."""
+    parts = name.split(".")
+    for known in (".".join(parts[-2:]), parts[-1]):
+        if known in _places():
+            return f"[`{known}`](../{_places()[known]}#{known})"
+    return f"`{parts[-1]}`"

@@ -22,6 +22,7 @@ from snippets import can_run, commands, folders, python_blocks
 import speechaug as sa
 from speechaug.cli.commands import COMMANDS
 from speechaug.cli.parser import command_parser, spell
+from speechaug.robustness import load_suite
 
 pytest.importorskip("mkdocs", reason="the documentation needs mkdocs-material")
 
@@ -140,6 +141,16 @@ def test_every_public_name_is_documented():
 def test_every_command_is_documented(site):
     page = Page((site / "reference" / "command-line.html").read_text(encoding="utf-8"))
     assert set(COMMANDS) <= page.anchors
+
+
+def test_every_condition_is_documented(site):
+    html = (site / "reference" / "suite.html").read_text(encoding="utf-8")
+    corruptions = {condition.corruption for condition in load_suite("full").conditions[1:]}
+    rows = re.findall(r"<tr>\s*<td><code>(\w+)</code></td>(.*?)</tr>", html, re.DOTALL)
+    assert {name for name, _ in rows} == corruptions
+    assert len(rows) == len(corruptions)
+    assert "SNR 20, 15, 10, 5, 0 dB" in dict(rows)["white"]
+    assert "42 corruptions and 12 compounds" in html
 
 
 def test_a_docstring_is_taken_apart():
@@ -267,7 +278,8 @@ def test_in_a_browser(whole):
         assert browser.run("document.querySelectorAll('.playing').length") == 1
         browser.run("document.querySelector('.md-search__input').focus()")
         browser.send("Input.insertText", text="reverb")
-        browser.wait("document.querySelectorAll('.md-search-result__item').length > 2")
+        typed = "document.querySelector('.md-search__input').dispatchEvent(new Event('keyup'))"  # until it is heard
+        browser.wait(f"{typed} && document.querySelectorAll('.md-search-result__item').length > 2")
         assert browser.errors == []
         assert not [url for url in browser.requests if not url.startswith(("file:", "data:"))]
     finally:

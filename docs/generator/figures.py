@@ -21,7 +21,8 @@ import speechaug as sa
 from speechaug.interop import External
 from speechaug.page.pictures import spectrogram_uris
 from speechaug.page.waveforms import HEIGHT, WIDTH, waveform_paths
-from speechaug.page.words import ABBREVIATIONS, compact, split_unit
+from speechaug.page.words import ABBREVIATIONS, compact, split_unit, words_of
+from speechaug.robustness import Condition, render
 from speechaug.transform import Span
 
 Floats = NDArray[np.float32]
@@ -196,3 +197,16 @@ def gallery() -> Figure:
         for number, (title, after) in enumerate(sounds.items())
     )
     return Figure(f'<div class="gallery">{shown.html}</div>', shown.files)
+
+
+def conditions(corruptions: list[list[Condition]]) -> Figure:
+    """Show corruptions of the suite at severity 3."""
+    parts = []
+    for steps in corruptions:
+        condition = steps[2]
+        after = render(condition, speech(), RATE, id="docs", seed=0).samples
+        picture = spectrogram_uris((speech(), RATE), (after, RATE))[1]
+        name = f"suite-{condition.corruption}"
+        parts.append(_heard(words_of(condition.corruption), after, picture, name, max(len(speech()), len(after))))
+    shown = _joined(parts)
+    return Figure(f'<div class="conditions">{shown.html}</div>', shown.files)
