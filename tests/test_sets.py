@@ -17,7 +17,7 @@ import pytest
 from speechaug import audio
 from speechaug._names import file_names
 from speechaug.data import Utterance, read_manifest, write_manifest
-from speechaug.robustness import sets
+from speechaug.robustness import foreign, sets
 from speechaug.robustness.render import render
 from speechaug.robustness.sets import corrupt, is_noisy_sets, read_noisy_sets
 from speechaug.robustness.suite import load_suite
@@ -183,9 +183,10 @@ def test_odd_file_names(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "made.wav").rename(path)
     done = corrupt(tmp_path / "src", tmp_path / "dst", suite=["white:3"], pattern=PATTERN)
-    assert [finding.kind for finding in done.findings] == ["unreadable"]  # the name that is no UTF-8
+    assert not done.findings
     assert {u.id for u in read_noisy_sets(tmp_path / "dst").sets[0].utterances} == {
         "sub/zwölf_ann",
+        "sub/b\udcffd_bo",
         "sub/two\nlines_cy",
         "sub/a b'$(x)_di",
     }
@@ -233,10 +234,19 @@ def test_sets_of_others(tmp_path: Path) -> None:
         ("N1_SNR-5", "N1", -5.0),
         ("car snr=-2.5 dB", "car", -2.5),
         ("snr_10dB", "noise", 10.0),
+        ("airport/0dB", "airport", 0.0),
+        ("airport_0dB/0dB", "airport", 0.0),  # as NOIZEUS is unpacked
+        ("airport/airport_0dB", "airport", 0.0),
+        ("airport_5dB/SNR5", "airport", 5.0),
+        ("0dB/airport", "airport", 0.0),
+        ("0dB/airport_0dB/wav", "airport_wav", 0.0),
+        ("0dB/0dB", "noise", 0.0),
+        ("babble/snr/-5", "babble", -5.0),
+        ("room_5dB/10dB", "room_5dB", 10.0),
     ],
 )
 def test_ratios_told_by_the_paths_of_others(where: str, kind: str, snr_db: float) -> None:
-    assert sets._told_by(where) == (kind, 1, {"snr_db": snr_db})
+    assert foreign._told_by(where) == (kind, 1, {"snr_db": snr_db})
 
 
 def test_sets_of_others_by_a_pattern(tmp_path: Path) -> None:
@@ -246,6 +256,16 @@ def test_sets_of_others_by_a_pattern(tmp_path: Path) -> None:
     assert read.suite.names == ("clean", "cafe:2", "cafe:1", "white:1")
     assert read.suite["cafe:2"].nominal == {"snr_db": -5.0}
     assert read.sets[1].utterances[0].speaker == "ann"
+
+
+@pytest.mark.parametrize("layout", ["{kind}_{snr}dB/{snr}dB", "{kind}/{kind}_{snr}dB", "{kind}/{snr}dB"])
+def test_sets_as_others_unpack_them(tmp_path: Path, layout: str) -> None:
+    for kind in ("airport", "car"):
+        for snr in (0, 5, 15):
+            audio.write(tmp_path / layout.format(kind=kind, snr=snr) / "seven_ann.wav", 0.1 * np.ones(800), RATE)
+    suite = read_noisy_sets(tmp_path, PATTERN).suite
+    assert sorted(suite.names) == ["airport:1", "airport:2", "airport:3", "car:1", "car:2", "car:3"]
+    assert [suite[f"airport:{severity}"].nominal for severity in (1, 2, 3)] == [{"snr_db": r} for r in (15, 5, 0)]
 
 
 def test_no_sets(tmp_path: Path) -> None:

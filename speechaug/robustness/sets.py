@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,8 +19,9 @@ from speechaug._lines import encoded, line, whole_lines, write_text
 from speechaug._names import file_names
 from speechaug._progress import progress_bar
 from speechaug.data.findings import Finding
-from speechaug.data.manifest import TABLES, Utterance
+from speechaug.data.manifest import Utterance
 from speechaug.data.sources import Source, read_manifest
+from speechaug.robustness.foreign import find_sets
 from speechaug.robustness.render import render
 from speechaug.robustness.spoken import Spoken, read_spoken
 from speechaug.robustness.suite import Condition, Folder, Suite
@@ -174,7 +174,7 @@ def read_noisy_sets(folder: str | Path, pattern: str | None = None) -> NoisySets
     (``.jsonl``, ``.csv``, ``.tsv``), fits the pattern or has a layout that :func:`speechaug.read_manifest` knows is a
     condition, named as the folder: ``clean`` is speech as it is, ``white/3`` is severity 3 of ``white``, and of
     ``cafe_10dB`` and ``cafe_0dB`` the second is the severer. ``cafe/-5dB``, ``cafe_SNR-5`` and ``cafe_m5dB`` are at
-    -5 dB; ``cafe-5dB`` is at 5 dB.
+    -5 dB; ``cafe-5dB`` is at 5 dB. What folders say twice counts once: ``cafe_0dB/0dB`` is ``cafe`` at 0 dB.
 
     Args:
         folder: which holds the sets.
@@ -381,95 +381,7 @@ def _read_ours(folder: Path) -> NoisySets:
 
 
 def _read_foreign(folder: Path, pattern: str | None) -> NoisySets:
-    found = dict(_find(folder, folder, pattern))
-    if not found:
-        raise ValueError(
-            f"{folder}: holds no noisy test sets: folders with a table (.jsonl, .csv, .tsv), of a known layout, or "
-            "with files that fit a pattern"
-        )
-    sets = [NoisySet(condition, found[where], {}) for where, condition in _foreign_conditions(found).items()]
+    sets = [NoisySet(condition, utterances, {}) for condition, utterances in find_sets(folder, pattern)]
     rates = Counter(audio.info(one.utterances[0].audio).sample_rate for one in sets)
     conditions = tuple(one.condition for one in sets)
     return NoisySets(Suite(folder.resolve().name, 0, "foreign", max(rates), conditions), tuple(sets))
-
-
-def _find(folder: Path, root: Path, pattern: str | None) -> Iterator[tuple[str, list[Utterance]]]:
-    """Yield the sets below a folder, by their paths within it."""
-    for path in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        utterances = [] if _holds_severities(path) else _read_set(path, pattern)
-        if utterances:
-            yield path.relative_to(root).as_posix(), utterances
-        else:
-            yield from _find(path, root, pattern)
-
-
-def _holds_severities(folder: Path) -> bool:
-    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return bool(inside) and all(path.is_dir() and _is_step(path.name) for path in inside)
-
-
-def _read_set(folder: Path, pattern: str | None) -> list[Utterance]:
-    """Read a folder as one set; nothing if it is none."""
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES and path.is_file())
-    if len(tables) > 1:
-        raise ValueError(f"{folder}: must hold one table, got {[path.name for path in tables]}")
-    if tables:
-        return read_manifest(tables[0])
-    try:
-        return read_manifest(folder, pattern)
-    except ValueError:  # no known layout, or no file that fits: sets may lie deeper
-        return []
-
-
-_SNR = re.compile(
-    r"(?P<kind>.*?)[\W_]*?(?P<named>snr)?[\W_]*?"
-    r"(?P<minus>(?:(?<=snr)|(?<![^\W_]))[m-])?(?P<snr>\d+(?:\.\d+)?)(?P<unit>[\W_]?db)?",
-    re.IGNORECASE,
-)
-"""The end of a path that tells a ratio: 10dB, SNR5; what joins it to a word before is a dash, otherwise a minus."""
-
-
-def _foreign_conditions(names: Iterable[str]) -> dict[str, Condition]:
-    """Tell corruption and severity by the paths of the sets; clean speech first."""
-    told = {name: _told_by(name) for name in names}
-    snrs: dict[str, set[float]] = {}
-    for kind, _, nominal in told.values():
-        if nominal:
-            snrs.setdefault(kind, set()).add(nominal["snr_db"])
-    conditions = {}
-    for where, (kind, severity, nominal) in told.items():
-        if nominal:
-            severity = 1 + sorted(snrs[kind], reverse=True).index(nominal["snr_db"])
-        family, name = ("foreign", f"{kind}:{severity}") if severity else ("clean", "clean")
-        known = hashlib.blake2b(where.encode(), digest_size=8).hexdigest()
-        conditions[where] = Condition(name, kind, family, severity, None, nominal, known_hash=known)
-    twice = [name for name, count in Counter(c.name for c in conditions.values()).items() if count > 1]
-    if twice:
-        raise ValueError(f"noisy sets: conditions must have different names, got more than one of {', '.join(twice)}")
-    return dict(sorted(conditions.items(), key=lambda item: item[1].severity > 0))
-
-
-def _is_step(name: str) -> bool:
-    """Say whether a folder is named by a severity or a ratio alone."""
-    ratio = _ratio(name)
-    return name.isdecimal() or (ratio is not None and not ratio[0])
-
-
-def _ratio(name: str) -> tuple[str, float] | None:
-    """Tell what comes before a ratio at the end of a name, and the ratio in dB; nothing where there is none."""
-    found = _SNR.fullmatch(name)
-    if not found or not (found["named"] or found["unit"]):
-        return None
-    return found["kind"], -float(found["snr"]) if found["minus"] else float(found["snr"])
-
-
-def _told_by(where: str) -> tuple[str, int, dict[str, float]]:
-    *before, last = where.split("/")
-    if last.casefold() == "clean" or (before and before[-1].casefold() == "clean"):
-        return "clean", 0, {}
-    if before and last.isdecimal():
-        return "_".join(before), int(last), {}
-    ratio = _ratio("_".join([*before, last]))
-    if ratio is not None:
-        return ratio[0] or "noise", 1, {"snr_db": ratio[1]}
-    return "_".join([*before, last]), 1, {}
