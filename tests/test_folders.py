@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import time
 import unicodedata
 from pathlib import Path
@@ -17,7 +19,6 @@ import torch
 import speechaug as sa
 from speechaug import audio
 from speechaug.folders import Report
-from speechaug.folders.journal import Journal
 
 RATES = {"ann/one.wav": 8_000, "ann/two.wav": 16_000, "bob b/drei ä.flac": 16_000, "bob b/vier.WAV": 11_025}
 
@@ -271,11 +272,25 @@ class TestRefusals:
             sa.augment_folder(src, tmp_path / "file", sa.Gain(), workers=0)
 
 
-def test_two_jobs_in_one_folder(src: Path, tmp_path: Path) -> None:
+HOLD = """
+import fcntl, sys
+file = open(sys.argv[1], "ab")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
+def test_two_jobs_in_one_folder(src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sa.augment_folder(src, tmp_path / "dst", sa.Gain(), workers=0)
-    with Journal(tmp_path / "dst"), pytest.raises(ValueError, match="another job is at work in"):
-        sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=2, workers=0)
-    assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=2, workers=0).files == 8
+    words = [sys.executable, "-c", HOLD, str(tmp_path / "dst" / ".unfinished.jsonl")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(ValueError, match="another job is at work in"):
+            sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=2, workers=0)
+        other.communicate(b"")
+    assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=2, workers=2).files == 8
 
 
 def test_policies_by_file_and_by_name(src: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ from speechaug.folders.items import Row
 MANIFEST_FILE = "manifest.jsonl"
 JOURNAL_FILE = ".unfinished.jsonl"
 """Names of the files; the journal is there until all is done."""
+
+_PATIENCE_S = 5.0  # workers of a job that was killed end with what they are at
 
 Key = tuple[str, int]
 """Id of a recording, and the number of a copy: what the manifest is ordered by."""
@@ -126,15 +129,23 @@ def _found(path: Path) -> Iterator[tuple[int, int, Row]]:
 
 
 def _lock(file: BinaryIO, folder: Path) -> None:
-    """Keep other jobs out until the file is closed here and in all workers, where the file system can do that."""
+    """Keep other jobs out until this process ends or closes the file, where the file system can do that.
+
+    Workers have no part in it, so a job whose process was killed goes on at once, whatever they are still at.
+    """
     if sys.platform == "win32":
         return
     import fcntl
 
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise ValueError(f"augment: dst must be free, another job is at work in {str(folder)!r}") from error
-    except OSError:  # a file system without locks
-        return
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except (BlockingIOError, PermissionError) as error:
+            if time.monotonic() > until:
+                file.close()
+                raise ValueError(f"augment: dst must be free, another job is at work in {str(folder)!r}") from error
+            time.sleep(0.05)
+        except OSError:  # a file system without locks
+            return
