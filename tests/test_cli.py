@@ -259,7 +259,7 @@ def test_demo_learns(tmp_path, capsys):
     from speechaug.demo import demo
     from speechaug.robustness import compare
 
-    runs = demo(steps=250, output=str(tmp_path))
+    runs = demo(steps=600, output=str(tmp_path))
     noisy = compare({name: run.evaluation for name, run in runs.items()}).overall
     assert noisy is not None
     assert noisy.scores["small_sample"].wer.value < noisy.scores["no augmentation"].wer.value
