@@ -282,6 +282,15 @@ def test_report_makes_sounds_of_the_data(tmp_path: Path):
     assert 10 * np.log10((clean @ clean) / (noise @ noise)) == pytest.approx(10.0, abs=4.0)  # of active speech
 
 
+def test_file_names_that_are_no_utf8(tmp_path: Path):
+    named = [row | {"id": f"{row['id']}\udcff"} for row in results(1.0, conditions={"clean": 0.1, "white:1": 0.9})]
+    kept = Evaluation.from_results("mine", named)
+    assert Evaluation.load(kept.save(tmp_path / "mine")).records == kept.records
+    assert "\\udcff" in write(tmp_path, kept, sounds=sounds, examples=1)
+    page = report([str(tmp_path / "mine")], output=str(tmp_path / "page.html"))
+    assert page.with_suffix(".csv").is_file()
+
+
 @pytest.mark.parametrize(("runs", "error"), [([], "at least one folder"), (["absent"], "absent")])
 def test_report_says_what_is_missing(runs: list[str], error: str):
     with pytest.raises((ValueError, FileNotFoundError), match=error):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechaug._lines import write_text
 from speechaug.robustness.records import FIELDS, Record, complete_record
 
 if TYPE_CHECKING:
@@ -113,10 +114,8 @@ class Evaluation:
             The folder; it is made if it is missing.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(f"{_dumps(record)}\n" for record in self.records)
-        _write(folder / RECORDS_FILE, lines)
-        _write(folder / META_FILE, _dumps({"name": self.name, **self.meta}, sort_keys=True, indent=2) + "\n")
+        write_text(folder / RECORDS_FILE, "".join(f"{_dumps(record)}\n" for record in self.records))
+        write_text(folder / META_FILE, _dumps({"name": self.name, **self.meta}, sort_keys=True, indent=2) + "\n")
         return folder
 
     @property
@@ -295,10 +294,3 @@ def _read_object(text: str, where: str) -> dict[str, Any]:
 
 def _dumps(value: Any, **settings: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, **settings)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -80,7 +81,7 @@ def _conditions(names: Iterable[str]) -> dict[str, Condition]:
         if nominal:
             severity = 1 + sorted(snrs[kind], reverse=True).index(nominal["snr_db"])
         family, name = ("foreign", f"{kind}:{severity}") if severity else ("clean", "clean")
-        known = hashlib.blake2b(where.encode(), digest_size=8).hexdigest()
+        known = hashlib.blake2b(os.fsencode(where), digest_size=8).hexdigest()
         conditions[where] = Condition(name, kind, family, severity, None, nominal, known_hash=known)
     twice = [name for name, count in Counter(c.name for c in conditions.values()).items() if count > 1]
     if twice:

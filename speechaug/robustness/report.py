@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechaug._lines import write_text
 from speechaug.page import make_environment
 from speechaug.page.policy_words import as_yaml, describe
 from speechaug.page.words import signed
@@ -83,10 +84,8 @@ def write_page(
         colours=colours.style(),
         **shown,
     )
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page, encoding="utf-8")
-    return target
+    write_text(Path(path), page)
+    return Path(path)
 
 
 def _environment() -> Environment:
@@ -124,7 +123,6 @@ def _recompute() -> str:
         f"was tested ({META_FILE}); speechaug.robustness.Evaluation.load(folder).scores() gives the scores, compare() "
         "the differences, speechaug report this page. The resamples of the intervals are fixed: they come out the same."
     )
-
 
 
 def report(

@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from speechaug._lines import write_text
 from speechaug.robustness.bootstrap import Basis, Estimate
 from speechaug.robustness.compare import Comparison, Row
 from speechaug.robustness.scores import ConditionScore, MeanScore, Scores
@@ -76,8 +77,7 @@ def write_table(path: str | Path, result: Scores | Comparison) -> Path:
     formats = {".json": to_json, ".csv": to_csv, ".md": to_markdown}
     if target.suffix not in formats:
         raise ValueError(f"write_table: path must end in {', '.join(formats)}, got {str(path)!r}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(formats[target.suffix](result), encoding="utf-8", newline="\n")
+    write_text(target, formats[target.suffix](result))
     return target
 
 
