@@ -269,6 +269,21 @@ def test_every_difference_is_paired_and_corrected():
     assert comparison.basis.kind == "speakers" and comparison.basis.blocks == 8
 
 
+def test_losses_of_arms_are_those_of_their_scores():
+    arms = {name: evaluation(misheard(RATES, seed), name=name, speakers=SPEAKERS) for seed, name in enumerate("ab")}
+    comparison = compare(arms)
+    for name, arm in arms.items():
+        scores = arm.scores()
+        for row in (*comparison.conditions.values(), *comparison.corruptions.values(), comparison.overall):
+            assert row is not None
+            known = scores.conditions | scores.corruptions | {"all": scores.overall}
+            for loss in ("degradation", "relative_degradation"):
+                mine, same = getattr(row.scores[name], loss), getattr(known[row.name], loss)
+                assert mine is not None and str(mine) == str(same)
+    without = compare({"a": arms["a"].only(["white:1"])}).conditions["white:1"].scores["a"]
+    assert without.degradation is None and without.relative_degradation is None
+
+
 def test_the_baseline_may_be_any_arm():
     arms = {name: evaluation(misheard(RATES, seed), name=name, speakers=SPEAKERS) for seed, name in enumerate("abc")}
     comparison = compare(arms, baseline="b")

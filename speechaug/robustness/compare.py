@@ -52,11 +52,15 @@ class ArmScore:
         wer: mean over its training seeds.
         seeds: WER of each training seed.
         cer: mean over its training seeds; None where the texts are not known.
+        degradation: WERD, WER above that of clean speech, at least 0; None without clean speech.
+        relative_degradation: that per WER of clean speech, which counts as one error at least.
     """
 
     wer: Estimate
     seeds: tuple[float, ...]
     cer: Estimate | None
+    degradation: Estimate | None
+    relative_degradation: Estimate | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +245,16 @@ class _Comparer:
         else:
             wer = self.plan.estimate(rated.wer[:, places].mean(1), least=0.0)
             cer = None if rated.cer is None else self.plan.estimate(rated.cer[:, places].mean(1), least=0.0)
-        return ArmScore(wer=wer, seeds=tuple(map(float, self.by_seed[arm][:, places].mean(1))), cer=cer)
+        seeds = tuple(map(float, self.by_seed[arm][:, places].mean(1)))
+        return ArmScore(wer=wer, seeds=seeds, cer=cer, **self._against_clean(rated.wer, places))
+
+    def _against_clean(self, wer: Array, places: Sequence[int]) -> dict[str, Estimate | None]:
+        if self.grid.clean is None:
+            return dict.fromkeys(("degradation", "relative_degradation"))
+        rates, clean = wer[:, places], wer[:, self.grid.clean]
+        lost = measures.degradation(rates, clean), measures.relative_degradation(rates, clean, self.words)
+        absolute, relative = (self.plan.estimate(each.mean(1), least=0.0) for each in lost)
+        return {"degradation": absolute, "relative_degradation": relative}
 
     def _change(self, before: Array, after: Array, conditions: int) -> Change:
         difference = after - before

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.records import Record
+from speechaug.robustness.tally import utterance
 
 
 class Word(NamedTuple):
@@ -44,12 +46,24 @@ def align(reference: str, hypothesis: str) -> list[Word]:
     return words
 
 
-def worst_records(evaluation: Evaluation, count: int) -> list[Record]:
+def worst_records(seeds: Sequence[Evaluation], count: int) -> list[Record]:
     """Choose what to listen to: where half of the words are wrong at the lowest severity.
 
     Each utterance is chosen once, and the corruptions share the places evenly.
+
+    Args:
+        seeds: evaluations of one recognizer, one per training seed, whose errors count together.
+        count: how many.
+
+    Returns:
+        Records of the first seed.
     """
-    records = sorted(filter(_can_be_shown, evaluation.records), key=_how_bad)
+    heard: dict[tuple[str, ...], list[Record]] = {}
+    for record in chain.from_iterable(each.records for each in seeds):
+        if record["severity"] and record["reference"] and not record["draw"]:
+            heard.setdefault((record["condition"], *utterance(record)), []).append(record)
+    wrong = [each for each in heard.values() if any(map(_errors, each)) and all(r["error"] is None for r in each)]
+    records = [each[0] for each in sorted(wrong, key=_how_bad)]
     corruptions = {record["corruption"] for record in records}
     return list(_shared_evenly(records, count, -(-count // max(1, len(corruptions)))))
 
@@ -58,14 +72,9 @@ def _errors(record: Record) -> int:
     return int(record["substitutions"] + record["deletions"] + record["insertions"])
 
 
-def _can_be_shown(record: Record) -> bool:
-    wrong = record["severity"] and record["reference"] and _errors(record)
-    return bool(wrong) and not record["draw"] and record["error"] is None
-
-
-def _how_bad(record: Record) -> tuple[bool, int, float, str, str]:
-    rate = min(1.0, _errors(record) / record["words"])
-    return rate < 0.5, record["severity"] if rate >= 0.5 else 0, -rate, record["condition"], record["id"]
+def _how_bad(heard: Sequence[Record]) -> tuple[bool, int, float, str, str]:
+    first, rate = heard[0], min(1.0, sum(map(_errors, heard)) / sum(record["words"] for record in heard))
+    return rate < 0.5, first["severity"] if rate >= 0.5 else 0, -rate, first["condition"], first["id"]
 
 
 def _shared_evenly(records: Sequence[Record], count: int, most: int) -> Iterator[Record]:

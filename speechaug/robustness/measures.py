@@ -36,6 +36,21 @@ def degradation(wer: Array, clean: Array) -> Array:
     return np.maximum(0.0, wer - clean[:, None])
 
 
+def relative_degradation(wer: Array, clean: Array, words: float) -> Array:
+    """WERD per rate of clean speech, which counts as one error at least.
+
+    Args:
+        wer: ``(rows, conditions)`` rates.
+        clean: ``(rows,)`` rates of clean speech.
+        words: reference words in a condition.
+
+    Example:
+        >>> relative_degradation(np.array([[0.3, 0.1]]), np.array([0.2]), words=100).round(9).tolist()
+        [[0.5, 0.0]]
+    """
+    return degradation(wer, clean) / np.maximum(clean, 1 / max(1.0, words))[:, None]
+
+
 def corruption_error(wer: Array, baseline: Array, corruptions: Sequence[Sequence[int]], words: float) -> Array:
     """CE: the summed rates of a corruption's severities over those of the baseline; 1.0 for as many errors.
 

@@ -250,6 +250,18 @@ def score(evaluation: Evaluation, baseline: Evaluation | None = None) -> Scores:
     return _Scorer(evaluation, baseline, blocks, Plan.draw(blocks.count)).scores()
 
 
+def group_scores(seeds: Sequence[Evaluation]) -> dict[str, GroupScore]:
+    """Score each group of speakers.
+
+    Args:
+        seeds: evaluations of one recognizer, one per training seed.
+    """
+    grid = Grid(seeds[0].meta["conditions"])
+    parts = [group(each.records, "group") for each in seeds]
+    names = sorted({name for part in parts for name in part})
+    return {name: _group_score(name, [part[name] for part in parts if name in part], grid) for name in names}
+
+
 class _Scorer:
     """Rates of one evaluation in every resample, and what is made of them."""
 
@@ -266,7 +278,6 @@ class _Scorer:
 
     def scores(self) -> Scores:
         meta, records = self.evaluation.meta, self.evaluation.records
-        groups = dict(sorted(group(records, "group").items()))
         corrupted = self.rated.wer[:, self.grid.corrupted]
         worst = self.grid.corrupted[int(np.argmax(corrupted[0]))] if self.grid.corrupted else None
         return Scores(
@@ -281,7 +292,7 @@ class _Scorer:
             overall=self._mean("all", list(self.grid.corruptions)) if self.grid.corrupted else None,
             worst=None if worst is None else self.grid.names[worst],
             cvar10=self.plan.estimate(measures.worst_tenth(corrupted), least=0.0) if self.grid.corrupted else None,
-            groups={name: _group_score(name, members, self.grid) for name, members in groups.items()},
+            groups=group_scores([self.evaluation]),
             utterances=len({utterance(record) for record in records}),
             failed=sum(self.tally.total("failed")),
         )
@@ -314,15 +325,12 @@ class _Scorer:
         if self.grid.clean is None:
             return dict.fromkeys(("degradation", "relative_degradation", "affinity"))
         wer, clean = self.rated.wer[:, [place]], self.rated.wer[:, self.grid.clean]
-        lost = measures.degradation(wer, clean)[:, 0]
+        relative = measures.relative_degradation(wer, clean, self.words)
         return {
-            "degradation": self.plan.estimate(lost, least=0.0),
-            "relative_degradation": self.plan.estimate(lost / self._floored(clean), least=0.0),
+            "degradation": self.plan.estimate(measures.degradation(wer, clean)[:, 0], least=0.0),
+            "relative_degradation": self.plan.estimate(relative[:, 0], least=0.0),
             "affinity": self.plan.estimate(measures.affinity(wer, clean)[:, 0]),
         }
-
-    def _floored(self, rates: Array) -> Array:
-        return np.maximum(rates, 1 / max(1, self.words))
 
     def _group_rates(self) -> dict[str, dict[str, Rates]]:
         """Rates by group and condition; a group's intervals rest on its own speakers."""
@@ -364,7 +372,7 @@ class _Scorer:
         if self.grid.clean is not None:
             clean = self.rated.wer[:, self.grid.clean]
             arrays["lost"] = measures.degradation(self.rated.wer, clean)
-            arrays["relative"] = arrays["lost"] / self._floored(clean)[:, None]
+            arrays["relative"] = measures.relative_degradation(self.rated.wer, clean, self.words)
         return arrays
 
     def _corruption_errors(self, corruptions: Sequence[Sequence[int]]) -> dict[str, Estimate]:
@@ -430,17 +438,18 @@ def _rates(tally: Tally, rated: Rated) -> list[Rates]:
     ]
 
 
-def _group_score(name: str, records: Sequence[Record], grid: Grid) -> GroupScore:
+def _group_score(name: str, seeds: Sequence[Sequence[Record]], grid: Grid) -> GroupScore:
+    records = [record for each in seeds for record in each]
     blocks = blocks_of(records)
-    plan = Plan.draw(blocks.count)
+    plan = Plan.draw(blocks.count, {len(seeds)})
     known = {record["condition"] for record in records}
-    tally = Tally.of([records], grid.names, blocks)
+    tally = Tally.of(seeds, grid.names, blocks)
     rates, _ = plan.rate(tally.errors, tally["words"])
     corrupted = [place for place in grid.corrupted if grid.names[place] in known]
     has_clean = grid.clean is not None and grid.names[grid.clean] in known
     return GroupScore(
         group=name,
-        basis=Basis(blocks.kind, blocks.count),
+        basis=Basis(blocks.kind, blocks.count, len(seeds)),
         utterances=len({utterance(record) for record in records}),
         clean_wer=plan.estimate(rates[:, grid.clean], least=0.0) if has_clean else None,
         wer=plan.estimate(rates[:, corrupted].mean(1), least=0.0) if corrupted else None,

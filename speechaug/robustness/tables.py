@@ -182,7 +182,7 @@ def _row_cells(comparison: Comparison, kind: str, row: Row) -> Iterator[dict[str
             "held_out": int(row.held_out),
             "arm": arm,
             "trained": int(arm in row.trained),
-            **_estimates(score, ("wer", "cer")),
+            **_estimates(score, ("wer", "cer", *_LOSSES)),
             "seeds": " ".join(str(_rounded(wer)) for wer in score.seeds),
             **_spread("difference", change.difference if change else None),
             **_spread("reduction", change.reduction if change else None),

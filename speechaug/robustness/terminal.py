@@ -84,9 +84,9 @@ def _notes(results: Results) -> Iterable[str]:
         yield f"{TRAINED} this family is in the training policy."
     if any(row.held_out for row in rows):
         yield f"{HELD_OUT} held out: kept out of every training preset."
-    for arm, scores in results.scores.items():
-        if scores.failed:
-            yield f"{arm} failed on {scores.failed} utterances; they count as nothing heard."
+    for arm in results.arms:
+        if count := results.failed(arm):
+            yield f"{arm} failed on {count} utterances; they count as nothing heard."
     suite, normaliser = results.comparison.suite, results.comparison.normaliser
     left_out = next(iter(results.arms.values()))[0].meta.get("left_out")
     if left_out:

@@ -20,7 +20,7 @@ from speechaug.robustness.differences import align, worst_records
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.metrics import EditCounts
 from speechaug.robustness.records import Record
-from speechaug.robustness.scores import Scores
+from speechaug.robustness.scores import Scores, group_scores
 from speechaug.robustness.words import (
     best_arm,
     clean_row,
@@ -37,6 +37,7 @@ from speechaug.robustness.words import (
 
 Sounds = Callable[[str, str], tuple[ArrayLike, ArrayLike, int]]
 Facts = list[tuple[str, str]]
+Heard = Mapping[tuple[str, str], str]
 
 TOPS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Ends of scales; the smallest that holds every rate is used, and what is above 100 % is drawn there."""
@@ -66,6 +67,10 @@ class Results:
         """Whether corruptions come in severities."""
         rows = self.comparison.conditions.values()
         return any(row.severity is not None and row.name == f"{row.corruption}:{row.severity}" for row in rows)
+
+    def failed(self, arm: str) -> int:
+        """How many utterances an arm failed on, over all its training seeds."""
+        return sum(record["error"] is not None for each in self.arms[arm] for record in each.records)
 
     def place(self, arm: str) -> int:
         """Place of an arm among colours."""
@@ -383,19 +388,19 @@ def _forest_row(row: Row, kind: str, arm: str, axis: tuple[float, float]) -> dic
 
 def _ranking(results: Results) -> dict[str, Any]:
     """Corruptions by how many errors they add, worst first."""
-    first = results.scores[best_arm(results.comparison)]
-    known = [score for score in first.corruptions.values() if score.degradation is not None]
-    known.sort(key=lambda score: (-(score.degradation or score.wer).value, score.name))
+    comparison, arm = results.comparison, best_arm(results.comparison)
+    lost = {row.name: -each.value for row in comparison.corruptions.values() if (each := row.scores[arm].degradation)}
+    known = [comparison.corruptions[name] for name in sorted(lost, key=lambda name: (lost[name], name))]
     rows = [
         {
-            "name": words_of(score.name),
-            "family": words_of(score.family),
-            "marks": marks(score.held_out, score.trained),
-            "scores": [(results.place(arm), each.corruptions[score.name]) for arm, each in results.scores.items()],
+            "name": words_of(row.name),
+            "family": words_of(row.family),
+            "marks": marks(row.held_out, arm in row.trained),
+            "scores": [(results.place(each), row.scores[each]) for each in comparison.arms],
         }
-        for score in known
+        for row in known
     ]
-    each = [scores.corruptions[score.name].degradation for score in known for scores in results.scores.values()]
+    each = [score.degradation for row in known for score in row.scores.values()]
     return {"rows": rows, "top": max((one.value for one in each if one is not None), default=0.0) or 1.0}
 
 
@@ -416,14 +421,10 @@ def _edits(record: Mapping[str, Any]) -> EditCounts:
 
 def _groups(results: Results) -> list[dict[str, Any]]:
     """Scores of each group of speakers, by arm."""
-    first = next(iter(results.scores.values()))
+    scores = [group_scores(seeds) for seeds in results.arms.values()]
     return [
-        {
-            "name": name,
-            "utterances": group.utterances,
-            "scores": [each.groups[name] for each in results.scores.values()],
-        }
-        for name, group in first.groups.items()
+        {"name": name, "utterances": group.utterances, "scores": [each[name] for each in scores]}
+        for name, group in scores[0].items()
     ]
 
 
@@ -449,18 +450,28 @@ def _condition(results: Results, row: Row) -> dict[str, Any]:
 
 
 def _examples(results: Results, sounds: Sounds, count: int) -> Iterable[dict[str, Any]]:
-    arm = best_arm(results.comparison)
     heard = {
-        name: {(r["condition"], r["id"]): r["hypothesis"] for r in seeds[0].records if not r["draw"]}
+        name: [{(r["condition"], r["id"]): r["hypothesis"] for r in each.records if not r["draw"]} for each in seeds]
         for name, seeds in results.arms.items()
     }
-    clean = next((row.name for row in results.comparison.conditions.values() if row.severity == 0), None)
-    for record in worst_records(results.arms[arm][0], count):
-        texts = [(results.place(name), name, found[record["condition"], record["id"]]) for name, found in heard.items()]
-        if not results.several and (clean, record["id"]) in heard[arm]:
-            texts.insert(0, (results.place(arm), "before", heard[arm][clean, record["id"]]))
-            texts[-1] = (results.place(arm), "after", texts[-1][2])
-        yield _example(record, texts, sounds)
+    for record in worst_records(results.arms[best_arm(results.comparison)], count):
+        yield _example(record, list(_texts(results, heard, record)), sounds)
+
+
+def _texts(results: Results, heard: Mapping[str, Sequence[Heard]], record: Record) -> Iterable[tuple[int, str, str]]:
+    """What each arm heard, and one alone also without the corruption; training seeds that heard the same as one."""
+    clean = clean_row(results.comparison)
+    told = [(arm, arm, record["condition"]) for arm in results.comparison.arms]
+    if clean and not results.several:
+        told = [(told[0][0], "before", clean.name), (told[0][0], "after", record["condition"])]
+    for arm, name, condition in told:
+        seeds: dict[str, list[str]] = {}
+        for number, texts in enumerate(heard[arm], 1):
+            if (condition, record["id"]) in texts:
+                seeds.setdefault(texts[condition, record["id"]], []).append(str(number))
+        for text, numbers in seeds.items():
+            which = f", seed{'s' * (len(numbers) > 1)} {', '.join(numbers)}" if len(heard[arm]) > 1 else ""
+            yield results.place(arm), f"{name}{which}", text
 
 
 def _example(record: Record, texts: Sequence[tuple[int, str, str]], sounds: Sounds) -> dict[str, Any]:
@@ -503,8 +514,8 @@ def _facts(results: Results) -> dict[str, str]:
         "utterances": str(first.utterances),
         "conditions": str(len(first.conditions)),
     }
-    failures = {name: each.failed for name, each in results.scores.items() if each.failed}
-    facts["recognizer failures"] = ", ".join(f"{count} with {name}" for name, count in failures.items()) or "0"
+    failures = [f"{count} with {name}" for name in results.arms if (count := results.failed(name))]
+    facts["recognizer failures"] = ", ".join(failures) or "0"
     meta = next(iter(results.arms.values()))[0].meta
     lost = meta.get("failed", {}).get("ids", [])
     few = meta.get("left_out", [])
