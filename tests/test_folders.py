@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 import speechaug as sa
 from speechaug import audio
 from speechaug.folders import Report
+from speechaug.folders.journal import Journal
 
 RATES = {"ann/one.wav": 8_000, "ann/two.wav": 16_000, "bob b/drei ä.flac": 16_000, "bob b/vier.WAV": 11_025}
 
@@ -149,10 +151,18 @@ def test_another_job_needs_another_folder(src: Path, tmp_path: Path) -> None:
 def test_dry_run_and_limit(src: Path, tmp_path: Path) -> None:
     (src / "broken.wav").write_bytes(b"RIFF")
     done = sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=3, dry_run=True)
-    assert (done.files, done.made, done.audio_s) == (12, 0, pytest.approx(4 * 0.5 * 3, abs=0.001))
+    assert (done.files, done.made, done.audio_s) == (12, 12, pytest.approx(4 * 0.5 * 3, abs=0.001))
     assert [failure.id for failure in done.failures] == ["broken.wav"]
     assert not (tmp_path / "dst").exists()
     assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), limit=2, workers=0).files == 2
+    before = tree(tmp_path / "dst")
+    more = sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=3, dry_run=True)
+    assert (more.files, more.made, more.audio_s) == (12, 10, pytest.approx(5.0, abs=0.001))
+    assert str(more).startswith(f"12 files in {tmp_path / 'dst'}, 10 of them new, 5.0 seconds of audio")
+    with pytest.raises(ValueError, match="another seed"):  # as without dry_run
+        sa.augment_folder(src, tmp_path / "dst", sa.Gain(), seed=1, dry_run=True)
+    assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), seed=1, overwrite=True, dry_run=True).made == 4
+    assert tree(tmp_path / "dst") == before
 
 
 def test_broken_files_are_named_and_the_rest_is_done(src: Path, tmp_path: Path) -> None:
@@ -289,8 +299,41 @@ def test_two_jobs_in_one_folder(src: Path, tmp_path: Path, monkeypatch: pytest.M
         assert other.stdout is not None and other.stdout.readline() == b"held\n"
         with pytest.raises(ValueError, match="another job is at work in"):
             sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=2, workers=0)
+        before = tree(tmp_path / "dst")
+        with pytest.raises(ValueError, match="another job is at work in"):  # before anything of it is taken away
+            sa.augment_folder(src, tmp_path / "dst", sa.Gain(), seed=1, overwrite=True, workers=0)
+        assert tree(tmp_path / "dst") == before
         other.communicate(b"")
     assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), copies=2, workers=2).files == 8
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
+def test_a_job_that_waited_for_another_sees_what_it_made(src: Path, tmp_path: Path) -> None:
+    dst, journal = tmp_path / "dst", Journal(tmp_path / "dst")
+    sa.augment_folder(src, dst, sa.Gain(), workers=0)
+    lines = (dst / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    (dst / "manifest.jsonl").unlink()
+    (dst / ".unfinished.jsonl").write_bytes(b"".join(lines[:3]) + lines[3][:9])
+    words = [sys.executable, "-c", HOLD, str(dst / ".unfinished.jsonl")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        waiting = threading.Thread(target=journal.__enter__)
+        waiting.start()
+        time.sleep(0.2)
+        (dst / "manifest.jsonl").write_bytes(b"".join(lines))  # the other finishes
+        (dst / ".unfinished.jsonl").unlink()
+        other.communicate(b"")
+        waiting.join()
+    assert len(journal.audio) == 4 and not journal.is_unfinished
+    journal.__exit__(None, None, None)
+    assert not (dst / ".unfinished.jsonl").exists()
+
+
+def test_a_job_that_made_nothing_binds_no_folder(src: Path, tmp_path: Path) -> None:
+    missing = sa.AddNoise(bank=sa.Bank(tmp_path / "gone", sample_rate=16_000, digest="0" * 16))
+    with pytest.raises(ValueError, match="must be an existing folder"):
+        sa.augment_folder(src, tmp_path / "dst", missing, workers=0)
+    assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), workers=0).made == 4
 
 
 def test_policies_by_file_and_by_name(src: Path, tmp_path: Path) -> None:

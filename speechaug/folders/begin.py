@@ -3,52 +3,77 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from speechaug import __version__
 from speechaug._lines import write_text
 from speechaug.folders.copies import CopyWork
-from speechaug.folders.journal import Journal
+from speechaug.folders.journal import JOB_FILE, JOURNAL_FILE, Journal
 from speechaug.folders.sidecars import ENDINGS
 from speechaug.folders.sounds import lies_in
 from speechaug.transform import from_dict
 
-JOB_FILE = "augment.json"
-"""Says what was done, to be read by people and by the next run."""
 
-
-def begin(work: CopyWork, overwrite: bool, manifest: str) -> Journal:
-    """Start a folder, or go on with one that was started for the same.
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder of others before anything is written to it.
 
     Args:
-        work: what is done.
-        overwrite: whether to begin anew where something else was done, or where all was done; what was made then is
-            deleted. Files of others are left alone.
-        manifest: name of the file with a line for each copy.
+        folder: of the copies.
+        overwrite: whether it may hold what it likes.
 
     Raises:
-        ValueError: if the folder holds something else.
+        ValueError: if it is a file, or holds what no job wrote.
     """
-    folder, path = work.folder, work.folder / JOB_FILE
-    journal = Journal(folder, manifest)
-    if path.is_file():
-        other = _differences(json.loads(path.read_text(encoding="utf-8")), work)
-        if other and not overwrite:
-            raise ValueError(
-                f"augment: dst must be a new folder, {folder} holds copies made with another {', '.join(other)}; "
-                "overwrite=True makes them anew"
-            )
-        if not overwrite or (journal.is_unfinished and not other):
-            return journal
-        _discard(journal)
-    elif folder.exists() and not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise ValueError(f"augment: dst must be a folder, got the file {str(folder)!r}")
-    elif folder.exists() and any(folder.iterdir()) and not overwrite:
+    if overwrite or not folder.exists() or (folder / JOB_FILE).is_file():
+        return
+    if any(path.name != JOURNAL_FILE for path in folder.iterdir()):
         raise ValueError(
             f"augment: dst must be new, empty or begun by augment, got {str(folder)!r}; overwrite=True writes there"
         )
-    write_text(path, json.dumps(_description(work), indent=1, ensure_ascii=False) + "\n")
-    return journal
+
+
+def goes_on(work: CopyWork, overwrite: bool, journal: Journal) -> bool:
+    """Say whether what a folder holds is kept, as a part of what is to be done.
+
+    Args:
+        work: what is done.
+        overwrite: whether to begin anew where something else was done, or where all was done.
+        journal: what there is.
+
+    Raises:
+        ValueError: if something else was done there, and is not to be overwritten.
+    """
+    if not journal.audio:
+        return False
+    other = _differences(json.loads((work.folder / JOB_FILE).read_text(encoding="utf-8")), work)
+    if other and not overwrite:
+        raise ValueError(
+            f"augment: dst must be a new folder, {work.folder} holds copies made with another {', '.join(other)}; "
+            "overwrite=True makes them anew"
+        )
+    return not overwrite or (journal.is_unfinished and not other)
+
+
+def begin(work: CopyWork, overwrite: bool, journal: Journal) -> None:
+    """Start a folder, or go on with one that was started for the same.
+
+    What was made by a job that is overwritten is deleted. Files of others are left alone.
+
+    Args:
+        work: what is done.
+        overwrite: as for :func:`goes_on`.
+        journal: of the folder, open.
+
+    Raises:
+        ValueError: as :func:`goes_on`.
+    """
+    if goes_on(work, overwrite, journal):
+        return
+    _discard(journal)
+    write_text(work.folder / JOB_FILE, json.dumps(_description(work), indent=1, ensure_ascii=False) + "\n")
 
 
 def _description(work: CopyWork) -> dict[str, Any]:

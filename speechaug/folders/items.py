@@ -115,13 +115,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Report:
-    """What a job did.
+    """What a job did, or after a dry run would do.
 
     Args:
         folder: where the copies are.
-        files: how many copies there are, or would be after a dry run.
+        files: how many copies there are.
         made: how many of them were made now; the others were there.
-        audio_s: length of those made now, in seconds.
+        audio_s: length of those made now, in seconds; in a dry run that of the recordings.
         failures: recordings that could not be used.
         problems: files beside the recordings, or word times, that could not be used for the copies made now.
     """

@@ -17,7 +17,7 @@ import torch
 
 from speechaug._progress import progress_bar
 from speechaug.data.manifest import shorten
-from speechaug.folders.begin import begin
+from speechaug.folders.begin import begin, check_folder, goes_on
 from speechaug.folders.copies import CopyWork, explain
 from speechaug.folders.engines import ENGINES
 from speechaug.folders.formats import check_format
@@ -72,10 +72,12 @@ def run_job(
     folder = Path(os.path.abspath(dst))
     work = CopyWork(folder, resolve(policy), options.seed, options.format, options.sample_rate)
     chosen = _choose(recordings, options)
+    check_folder(folder, options.overwrite)
     if options.dry_run:
-        return _rehearse(work, chosen, options.copies, unit)
+        return _rehearse(work, chosen, options, unit)
     items = [Item(recording=one, copy=copy) for one in chosen for copy in range(1, options.copies + 1)]
-    with begin(work, options.overwrite, unit.manifest) as journal:
+    with Journal(folder, unit.manifest) as journal:
+        begin(work, options.overwrite, journal)
         missing = [item for item in items if not _is_made(journal, item)]
         try:
             tally = _make(work, missing, journal, options, unit)
@@ -121,21 +123,30 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(one, pattern.rstrip("/")) for one in tried for pattern in patterns)
 
 
-def _rehearse(work: CopyWork, chosen: Iterable[Recording], copies: int, unit: Unit) -> Report:
-    """Look at the headers, and say what would be made."""
-    files, audio_s, failures = 0, 0.0, []
+def _rehearse(work: CopyWork, chosen: Iterable[Recording], options: Options, unit: Unit) -> Report:
+    """Look at the headers, and say what would be made beside what is there."""
+    journal = Journal(work.folder, unit.manifest)
+    journal.read()
+    if not goes_on(work, options.overwrite, journal):
+        journal = Journal(work.folder, unit.manifest)
+    files, made, audio_s, failures = 0, 0, 0.0, []
     for one in chosen:
-        lengths = []
+        lengths_s = []
         try:
-            for sound in unit.sounds(one):
-                header = read_header(sound)
-                work.target(header)
-                lengths.append(header.duration_s)
+            lengths_s.extend(_length_s(work, sound) for sound in unit.sounds(one))
         except (OSError, ValueError) as error:
             failures.append(Failure(one.id, explain(error)))
-        files += bool(lengths)
-        audio_s += sum(lengths)
-    return Report(work.folder, files * copies, 0, audio_s * copies, tuple(failures))
+        copies = [Item(recording=one, copy=copy) for copy in range(1, options.copies + 1)] if lengths_s else []
+        missing = sum(not _is_made(journal, item) for item in copies)
+        files, made, audio_s = files + len(copies), made + missing, audio_s + missing * sum(lengths_s)
+    return Report(work.folder, files, made, audio_s, tuple(failures))
+
+
+def _length_s(work: CopyWork, sound: Recording) -> float:
+    """Return the length of a recording, in seconds, as its header says; refuse one that cannot be copied."""
+    header = read_header(sound)
+    work.target(header)
+    return header.duration_s
 
 
 def _is_made(journal: Journal, item: Item) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -13,11 +16,14 @@ from typing import BinaryIO
 from speechaug._lines import complete_file, encoded, line
 from speechaug.folders.items import Row
 
+JOB_FILE = "augment.json"
+"""Says what was done, to be read by people and by the next run."""
+
 MANIFEST_FILE = "manifest.jsonl"
 JOURNAL_FILE = ".unfinished.jsonl"
 """Names of the files; the journal is there until all is done."""
 
-_PATIENCE_S = 5.0  # workers of a job that was killed end with what they are at
+_PATIENCE_S = 1.0  # a job that was killed takes a moment to end
 
 Key = tuple[str, int]
 """Id of a recording, and the number of a copy: what the manifest is ordered by."""
@@ -34,21 +40,27 @@ class Journal:
     """
 
     def __init__(self, folder: Path, manifest: str = MANIFEST_FILE) -> None:
-        """Find the lines of earlier runs; one that was cut off is none."""
+        """Hold nothing; :meth:`read` and ``with`` find what there is."""
         self.folder = folder
         self.manifest = manifest
         self._lines: dict[Key, tuple[str, int, int]] = {}
         self.audio: dict[Key, str] = {}
         self._file: BinaryIO | None = None
         self._end = 0
-        for name in (manifest, JOURNAL_FILE):
-            for start, size, row in _found(folder / name):
-                self._note(name, start, size, row)
+
+    def read(self) -> None:
+        """Find the lines of earlier runs, if the folder is that of a job; a line that was cut off is none."""
+        if not (self.folder / JOB_FILE).is_file():
+            return
+        for name in (self.manifest, JOURNAL_FILE):
+            with contextlib.suppress(FileNotFoundError), self._opened(name) as file:
+                for start, size, row in _found(file):
+                    self._note(name, start, size, row)
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether a run was stopped before its end."""
-        return (self.folder / JOURNAL_FILE).exists()
+        """Whether a run was stopped before its end, with something made."""
+        return self._end > 0
 
     def __contains__(self, key: Key) -> bool:
         """Say whether a copy is there."""
@@ -59,29 +71,33 @@ class Journal:
         del self.audio[key], self._lines[key]
 
     def clear(self) -> None:
-        """Forget every copy, and remove the files that tell of them."""
+        """Forget every copy, and remove the lines that tell of them."""
+        assert self._file is not None
         self.audio.clear()
         self._lines.clear()
         self._end = 0
-        for name in (self.manifest, JOURNAL_FILE):
-            (self.folder / name).unlink(missing_ok=True)
+        self._file.truncate(0)
+        (self.folder / self.manifest).unlink(missing_ok=True)
 
     def __enter__(self) -> Journal:
-        """Open the journal, behind its last whole line.
+        """Keep other jobs out of the folder, and read what there is.
 
         Raises:
-            ValueError: if another process has it open.
+            ValueError: if another process is at work in the folder.
         """
-        self._file = (self.folder / JOURNAL_FILE).open("ab")
-        _lock(self._file, self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = _locked(self.folder / JOURNAL_FILE)
+        self.read()
         self._file.truncate(self._end)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Let other jobs in, and leave no empty journal."""
         assert self._file is not None
+        if self._end == 0:
+            (self.folder / JOURNAL_FILE).unlink()
         self._file.close()
 
     def add(self, row: Row) -> None:
@@ -93,10 +109,12 @@ class Journal:
         self._note(JOURNAL_FILE, self._end, len(text), row)
 
     def finish(self) -> None:
-        """Write the manifest, ordered by recording and copy, and take the journal away."""
+        """Write the manifest, ordered by recording and copy, and empty the journal, which is then taken away."""
+        assert self._file is not None
         with complete_file(self.folder / self.manifest) as temporary, temporary.open("wb") as file:
             file.writelines(self._texts())
-        (self.folder / JOURNAL_FILE).unlink()
+        self._file.truncate(0)
+        self._end = 0
 
     def _note(self, name: str, start: int, size: int, row: Row) -> None:
         key = row["source"], row["copy"]
@@ -106,26 +124,42 @@ class Journal:
             self._end = start + size
 
     def _texts(self) -> Iterator[bytes]:
-        files = {name: (self.folder / name).open("rb") for name in {place[0] for place in self._lines.values()}}
-        try:
+        with contextlib.ExitStack() as stack:
+            named = {place[0] for place in self._lines.values()}
+            files = {name: stack.enter_context(self._opened(name)) for name in named}
             for _, (name, start, size) in sorted(self._lines.items()):
                 files[name].seek(start)
                 yield files[name].read(size)
-        finally:
-            for file in files.values():
-                file.close()
+
+    def _opened(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file to be read: the journal as it is, because closing another handle of it would end the lock."""
+        if name == JOURNAL_FILE and self._file is not None:
+            return nullcontext(self._file)
+        return (self.folder / name).open("rb")
 
 
-def _found(path: Path) -> Iterator[tuple[int, int, Row]]:
+def _found(file: BinaryIO) -> Iterator[tuple[int, int, Row]]:
     """Yield where each whole line begins, how long it is, and its row."""
-    if not path.is_file():
-        return
     start = 0
-    with path.open("rb") as file:
-        for text in file:
-            if text.endswith(b"\n"):
-                yield start, len(text), json.loads(text)
-            start += len(text)
+    file.seek(0)
+    for text in file:
+        if text.endswith(b"\n"):
+            yield start, len(text), json.loads(text)
+        start += len(text)
+
+
+def _locked(path: Path) -> BinaryIO:
+    """Open a journal, alone: another job that has it may be about to take it away.
+
+    Raises:
+        ValueError: if another process has it.
+    """
+    while True:
+        file = path.open("a+b")
+        _lock(file, path.parent)
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+        file.close()
 
 
 def _lock(file: BinaryIO, folder: Path) -> None:
