@@ -134,6 +134,9 @@ def test_numbers_are_those_of_the_comparison(text: str, suite: list[Evaluation])
     for row in comparison.conditions.values():
         assert f'data-value="{row.changes["small_sample"].p_holm}"' in text
         assert f'data-value="{row.scores["none"].wer.value}"' in text
+    corrupted = [row.changes["small_sample"].p_holm for row in comparison.conditions.values() if row.severity]
+    assert f"In {sum(p < 0.05 for p in corrupted)} of 20 corrupted conditions the difference stays" in text
+    assert "clean speech is a hypothesis of its own" in text
     for row in comparison.corruptions.values():
         assert f'data-value="{row.changes["small_sample"].difference.value}"' in text
 
@@ -311,7 +314,7 @@ def test_report_writes_page_and_tables(tmp_path: Path, capsys: pytest.CaptureFix
     known = json.loads((tmp_path / "out" / "all.json").read_text())
     assert known["arms"] == ["none", "small_sample"]
     assert "white" in (tmp_path / "out" / "all.csv").read_text()
-    assert "|" in (tmp_path / "out" / "all.md").read_text()
+    assert "clean speech, a hypothesis of its own" in (tmp_path / "out" / "all.md").read_text()
     assert "all corrupted" in capsys.readouterr().out
 
 

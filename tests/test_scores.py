@@ -259,14 +259,28 @@ def test_every_difference_is_paired_and_corrected():
         assert change.clear == (change.p < 0.05)
         assert change.mapsswe is not None and change.mapsswe.segments > 10
     changes = [row.changes["mine"] for row in comparison.conditions.values()]
-    assert [change.p_holm for change in changes] == holm([change.p for change in changes])
     tests = [change.mapsswe for change in changes if change.mapsswe]
-    assert [test.p_holm for test in tests] == holm([test.p for test in tests])
+    for clean, *corrupted in (changes, tests):  # clean speech is a hypothesis of its own
+        assert clean.p_holm == clean.p
+        assert [each.p_holm for each in corrupted] == holm([each.p for each in corrupted])
     overall = comparison.overall
     assert overall is not None
     assert overall.changes["mine"].clear and overall.changes["mine"].probability == 1.0
     assert comparison.mce["mine"] == two.mce
     assert comparison.basis.kind == "speakers" and comparison.basis.blocks == 8
+
+
+def test_more_conditions_make_clean_speech_no_less_certain():
+    few, many = RATES, RATES | {f"buzz:{severity}": 0.2 for severity in range(1, 40)}
+    for rates in (few, many):
+        base = evaluation(misheard(rates, 6), name="base", speakers=SPEAKERS)
+        mine = evaluation(misheard({name: rate / 4 for name, rate in rates.items()}, 7), speakers=SPEAKERS)
+        change = compare({"base": base, "mine": mine}).conditions["clean"].changes["mine"]
+        assert change.mapsswe is not None
+        assert 0 < change.p == change.p_holm < 0.05
+        assert change.mapsswe.p_holm == change.mapsswe.p
+    only = {name: evaluation(misheard({"clean": 0.2}, seed), name=name) for seed, name in enumerate("ab")}
+    assert compare(only).conditions["clean"].changes["b"].p_holm > 0
 
 
 def test_losses_of_arms_are_those_of_their_scores():

@@ -27,7 +27,8 @@ class Change:
         reduction: share of the baseline's errors that is gone; negative when errors were added.
         probability: of improvement: share of the resamples in which the arm makes fewer errors, ties counting half.
         p: two-sided p-value of the difference that belongs to its interval; 1 without an interval.
-        p_holm: that after Holm's correction over the conditions of the arm; of a mean over conditions just p.
+        p_holm: that after Holm's correction over the arm's conditions but clean; of clean speech, a hypothesis of its
+            own, and of a mean over conditions just p.
         mapsswe: matched-pairs test on segments; None for means, several training seeds, several draws or no texts.
     """
 
@@ -143,7 +144,8 @@ def compare(arms: Mapping[str, Evaluation | Sequence[Evaluation]], *, baseline: 
     """Compare recognizers on the same test, with paired intervals over speakers and training seeds.
 
     Blocks of utterances and training seeds are drawn again together, the same ones for all conditions and arms; the
-    n-th seeds of two arms with as many of them are a pair. Holm's correction is over the conditions of each arm.
+    n-th seeds of two arms with as many of them are a pair. Holm's correction is over the conditions of each arm but
+    clean speech, which is a hypothesis of its own.
 
     Args:
         arms: an evaluation, or one per training seed, by name.
@@ -203,11 +205,11 @@ class _Comparer:
         )
 
     def _conditions(self) -> dict[str, Row]:
-        """Rows of all conditions, with Holm's correction over them."""
+        """Rows of all conditions, with Holm's correction."""
         conditions = enumerate(self.grid.conditions)
         rows = [self._row(each["name"], [[place]], each["severity"]) for place, each in conditions]
         for arm in rows[0].changes:
-            corrected = holm([row.changes[arm].p for row in rows])
+            corrected = self._holm([row.changes[arm].p for row in rows])
             tests = self._mapsswe(arm)
             for row, p, test in zip(rows, corrected, tests, strict=True):
                 row.changes[arm] = replace(row.changes[arm], p_holm=p, mapsswe=test)
@@ -290,7 +292,13 @@ class _Comparer:
             return [None] * len(self.grid.names)
         mine, theirs = (group(each.records, "condition") for each in seeds)
         tests = [mapsswe(*_texts(mine[name], theirs[name])) for name in self.grid.names]
-        return [replace(test, p_holm=p) for test, p in zip(tests, holm([test.p for test in tests]), strict=True)]
+        return [replace(test, p_holm=p) for test, p in zip(tests, self._holm([test.p for test in tests]), strict=True)]
+
+    def _holm(self, p_values: Sequence[float]) -> list[float]:
+        """Correct over all conditions but clean speech."""
+        places = self.grid.corrupted
+        corrected = dict(zip(places, holm([p_values[place] for place in places]), strict=True))
+        return [corrected.get(place, p) for place, p in enumerate(p_values)]
 
     def _effective_robustness(self) -> dict[str, Estimate]:
         if len(self.arms) < 3 or self.grid.clean is None or not self.grid.corrupted:

@@ -20,6 +20,9 @@ DIGITS = 12
 
 Cell = str | int | float | None
 
+_STAR = (
+    "\\* p < 0.05, of conditions after Holm's correction over all of them but clean speech, a hypothesis of its own."
+)
 _RATES = ("wer", "cer", "sentence_error", "wer_raw")
 _LOSSES = ("degradation", "relative_degradation")
 
@@ -268,7 +271,7 @@ def _page(result: Scores | Comparison, facts: str, tables: Iterable[str]) -> str
     suite = " ".join(str(result.suite[key]) for key in ("name", "version", "subset", "hash") if result.suite.get(key))
     normaliser = " ".join(map(str, result.normaliser.values()))
     basis = f"Suite {suite}; texts normalised by {normaliser}; {result.basis.text}."
-    star = "\\* after Holm's correction over the conditions p < 0.05." if isinstance(result, Comparison) else ""
+    star = _STAR if isinstance(result, Comparison) else ""
     parts = [f"{facts[:1].upper()}{facts[1:]}." if facts else "", *tables, f"{basis} {star}".rstrip()]
     return "\n\n".join(filter(None, parts)) + "\n"
 

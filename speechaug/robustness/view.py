@@ -333,7 +333,7 @@ def _forest(results: Results, arm: str) -> dict[str, Any]:
     low, high = min(0.0, *bounds), max(0.0, *bounds)
     margin = 0.06 * (high - low) or 0.01
     axis = (low - margin, high + margin)
-    holm = [row.changes[arm].p_holm for row in comparison.conditions.values()]
+    holm = [row.changes[arm].p_holm for row in comparison.conditions.values() if row.severity]
     return {
         "arm": arm,
         "place": results.place(arm),
