@@ -15,12 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speechaug._recent import recent
 from speechaug.functional.room import DIRECT_S
 from speechaug.ops.bank_response import bank_response
 from speechaug.ops.noise.reference import recorded
 from speechaug.rng import Ints, Rng
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"})
+RATES_KEPT = 8
+"""How many rates but its own a bank is kept at, in memory for each: as many as recordings of speech usually have."""
+
 LOOP_FADE_S = 0.010
 """Length of the cross-fade where a clip shorter than the speech starts again."""
 
@@ -251,7 +255,9 @@ class Bank:
         return {"class_path": "speechaug.Bank", "init_args": arguments}
 
     def at_rate(self, sample_rate: int) -> Bank:
-        """Return the bank at another rate: the same clips, decoded anew where they came from files; made once.
+        """Return the bank at another rate: the same clips, decoded anew where they came from files.
+
+        What it is at the last few rates is kept.
 
         Args:
             sample_rate: in Hz.
@@ -266,9 +272,8 @@ class Bank:
         """
         if sample_rate == self.sample_rate:
             return self
-        if sample_rate not in self._others:
-            self._others[sample_rate] = self._from_files(sample_rate) if self.folder else self._resampled(sample_rate)
-        return self._others[sample_rate]
+        make = self._from_files if self.folder else self._resampled
+        return recent(self._others, sample_rate, lambda: make(sample_rate), RATES_KEPT)
 
     def _from_files(self, sample_rate: int) -> Bank:
         other = Bank(self.folder, sample_rate=sample_rate, weights=self.weights)

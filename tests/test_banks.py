@@ -11,6 +11,7 @@ import soxr
 import torch
 
 import speechaug as sa
+from speechaug.banks import RATES_KEPT
 
 
 def rng(rows):
@@ -122,9 +123,20 @@ def test_whole_and_decimal_weights_are_the_same(noise_folder):
     assert whole == decimal
 
 
+def test_only_the_last_few_rates_are_kept():
+    bank = sa.Bank.from_arrays([np.sin(np.arange(800) / 5)], sample_rate=16_000)
+    first, second = bank.at_rate(4_000), bank.at_rate(5_000)
+    for rate in range(6_000, 6_000 + RATES_KEPT - 1):
+        assert bank.at_rate(rate).sample_rate == rate
+        assert bank.at_rate(5_000) is second
+    again = bank.at_rate(4_000)
+    assert again is not first and again == first
+
+
 def test_apply_opens_no_file(monkeypatch, noise_folder):
     policy = sa.AddNoise(bank=sa.Bank.from_folder(noise_folder, sample_rate=16_000))
     draws = policy.sample(rng(2))
+    policy(torch.ones(2, 800) * 0.1, None, draws, sample_rate=16_000)  # numba's compiled kernels lie in files
     monkeypatch.setattr("builtins.open", lambda *a, **k: pytest.fail("a file was opened"))
     monkeypatch.setattr(soundfile, "read", lambda *a, **k: pytest.fail("a file was read"))
     policy(torch.ones(2, 800) * 0.1, None, draws, sample_rate=16_000)

@@ -19,8 +19,11 @@ import torch
 
 import speechaug as sa
 from speechaug import audio
+from speechaug.banks import RATES_KEPT
 from speechaug.folders import Report
+from speechaug.folders.copies import CopyWork
 from speechaug.folders.journal import Journal
+from speechaug.folders.policies import banks
 
 RATES = {"ann/one.wav": 8_000, "ann/two.wav": 16_000, "bob b/drei ä.flac": 16_000, "bob b/vier.WAV": 11_025}
 
@@ -334,6 +337,13 @@ def test_a_job_that_made_nothing_binds_no_folder(src: Path, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="must be an existing folder"):
         sa.augment_folder(src, tmp_path / "dst", missing, workers=0)
     assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), workers=0).made == 4
+
+
+def test_policies_of_the_last_few_rates_are_kept(tmp_path: Path, policy: sa.Compose) -> None:
+    work = CopyWork(tmp_path, policy, 0, "flac", None)
+    for rate in range(7_000, 7_000 + 2 * RATES_KEPT):
+        assert {bank.sample_rate for bank in banks(work.at_rate(rate))} == {rate}
+    assert len(work._policies) == RATES_KEPT
 
 
 def test_policies_by_file_and_by_name(src: Path, tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechaug._recent import recent
 from speechaug._threads import one_thread
 from speechaug.audio import FloatArray
+from speechaug.banks import RATES_KEPT
 from speechaug.draws import Draws
 from speechaug.folders.formats import Target, choose
 from speechaug.folders.items import Item, Made, Recording, Row
@@ -101,10 +103,8 @@ class CopyWork:
             return None
 
     def at_rate(self, sample_rate: int) -> Transform:
-        """Return the policy with its banks at a rate; they are decoded once."""
-        if sample_rate not in self._policies:
-            self._policies[sample_rate] = at_rate(self.policy, sample_rate)
-        return self._policies[sample_rate]
+        """Return the policy with its banks at a rate; the last few are kept."""
+        return recent(self._policies, sample_rate, lambda: at_rate(self.policy, sample_rate), RATES_KEPT)
 
     def _sound(self, recording: Recording) -> Sound:
         """Open a recording, unless it is the last one again."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 
 from speechaug._progress import progress_bar
+from speechaug.banks import RATES_KEPT
 from speechaug.data.manifest import shorten
 from speechaug.folders.begin import begin, check_folder, goes_on
 from speechaug.folders.copies import CopyWork, explain
@@ -206,11 +207,12 @@ def _make(work: CopyWork, missing: Sequence[Item], journal: Journal, options: Op
 
 
 def _prepare(work: CopyWork, missing: Sequence[Item], unit: Unit) -> None:
-    """Decode the banks at the rates they will be wanted at, once for all workers."""
+    """Decode the banks at the rates they will be wanted at most, once for all workers."""
     if not any(True for _ in banks(work.policy)):
         return
     step = -(-len(missing) // _PEEKED)
-    for rate in sorted(set(filter(None, (_rate(work, item.recording, unit) for item in missing[::step])))):
+    rates = Counter(filter(None, (_rate(work, item.recording, unit) for item in missing[::step])))
+    for rate, _ in rates.most_common(RATES_KEPT):
         for bank in banks(work.at_rate(rate)):
             bank.loops(torch.device("cpu"))
 
