@@ -79,7 +79,7 @@ def convert(source: Any, *, sample_rate: int = 16_000, exact: bool = False) -> C
 
     Raises:
         FileNotFoundError: if there is no such file, or a folder of sounds is missing.
-        ValueError: if the source is none of these, or an argument is unknown.
+        ValueError: if the source is none of these, or a transform or an argument is unknown.
 
     Example:
         >>> import audiomentations as am
@@ -166,6 +166,8 @@ class _Converter:
 
     def _single(self, source: Any, path: str, arguments: dict[str, Any]) -> Transform:
         known = COUNTERPARTS.get(path)
+        if known is None and path.partition(".")[0] in CONVERTED:
+            _check_there(path)
         if known is None or known.build is None:
             return self._wrapped(source, path, arguments, known.text if known else "not known here")
         own = {name: value for name, value in arguments.items() if name != "p" and name not in _SHARED}
@@ -197,6 +199,14 @@ class _Converter:
             return External(source)
         p = arguments.pop("p", None)
         return External(path, p=float(_usual_p(path) if p is None else p), arguments=arguments)
+
+
+def _check_there(path: str) -> None:
+    """Check that a library has a class which has no entry here: it may be newer, or misspelt."""
+    try:
+        imported(path)
+    except ImportError as error:
+        raise ValueError(f"convert: {error}") from error
 
 
 def _roomy(policy: Compose | OneOf | SomeOf) -> Transform:

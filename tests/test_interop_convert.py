@@ -9,6 +9,7 @@ import json
 import pkgutil
 import random
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -416,6 +417,7 @@ def test_written_and_loaded(tmp_path, capsys):
         ("gone.yaml", FileNotFoundError, "gone.yaml: no such file"),
         ({"class_path": "speechaug.Gain"}, ValueError, "must have __class_fullname__"),
         ({"transform": "Gain", "params": {"gain": 3}}, ValueError, "Gain must have arguments among"),
+        ({"__class_fullname__": "Gian"}, ValueError, "convert: audiomentations.Gian cannot be imported here"),
         ({"__class_fullname__": "AddBackgroundNoise"}, ValueError, "must have arguments among"),
         (
             {"__class_fullname__": "SomeOf", "transforms": [{"__class_fullname__": "Gain"}]},
@@ -430,6 +432,22 @@ def test_written_and_loaded(tmp_path, capsys):
 def test_errors(source, error, message):
     with pytest.raises(error, match=message):
         convert(source)
+
+
+def test_a_file_that_is_no_yaml(tmp_path):
+    (tmp_path / "theirs.yaml").write_text("transform: [")
+    with pytest.raises(ValueError, match=r"convert: .*theirs.yaml must hold YAML or JSON, got while parsing"):
+        convert(tmp_path / "theirs.yaml")
+
+
+def test_a_file_imports_what_lies_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "levels_beside.py").write_text("LOUD = 6.0\n")
+    code = "import audiomentations as am\nfrom levels_beside import LOUD\n\naugment = am.Gain(0.0, LOUD, p=1.0)\n"
+    (tmp_path / "train.py").write_text(code)
+    before = sys.path.copy()
+    assert convert(tmp_path / "train.py").policy == sa.Gain(gain_db=(0.0, 6.0))
+    assert sys.path == before
+    monkeypatch.delitem(sys.modules, "levels_beside")
 
 
 def test_a_file_of_several_transforms(tmp_path):

@@ -19,6 +19,7 @@ from speechaug.interop.counterpart import (
     within,
     without_counterpart,
 )
+from speechaug.transform import Range
 from speechaug.waveform.air import AirAbsorption
 from speechaug.waveform.codec import Downsample, Mp3
 from speechaug.waveform.distortion import Quantization, TanhDistortion
@@ -190,9 +191,7 @@ def high_pass_filter(
     """`cutoff_hz` is `min_cutoff_freq`, `max_cutoff_freq`; `order` is `min_rolloff`, `max_rolloff` over 6 dB: 2, 4, 6
     or 8, one for all. Never `zero_phase`, which has 6 dB less at the cut-off, not 3. Starts from rest.
     """
-    order, remark = order_of(min_rolloff, max_rolloff)
-    ours = HighPass(cutoff_hz=(min_cutoff_freq, max_cutoff_freq), order=order)
-    return Converted(ours, remarks(remark, _phase(zero_phase)))
+    return _pass(HighPass, (min_cutoff_freq, max_cutoff_freq), (min_rolloff, max_rolloff), zero_phase)
 
 
 @counterpart("audiomentations.HighShelfFilter", "HighShelf")
@@ -207,8 +206,7 @@ def high_shelf_filter(
     """`gain_db` is `min_gain_db`, `max_gain_db`; `cutoff_hz` is `min_center_freq`, `max_center_freq`. `min_q`, `max_q`:
     always 0.71, the steepest shelf without a bump.
     """
-    ours = HighShelf(gain_db=(min_gain_db, max_gain_db), cutoff_hz=(min_center_freq, max_center_freq))
-    return Converted(ours, _shelf_q(min_q, max_q))
+    return _shelf(HighShelf, (min_gain_db, max_gain_db), (min_center_freq, max_center_freq), (min_q, max_q))
 
 
 @counterpart("audiomentations.LowPassFilter", "LowPass")
@@ -219,12 +217,10 @@ def low_pass_filter(
     max_rolloff: int = 24,
     zero_phase: bool = False,
 ) -> Converted:
-    """`cutoff_hz` is `min_cutoff_freq`, `max_cutoff_freq`; `order` is `min_rolloff`, `max_rolloff` over 6 dB: 2, 4, 6
-    or 8, one for all. Never `zero_phase`, which has 6 dB less at the cut-off, not 3. Starts from rest.
+    """`cutoff_hz` is `min_cutoff_freq`, `max_cutoff_freq`; `min_rolloff`, `max_rolloff` and `zero_phase` as for the
+    high-pass.
     """
-    order, remark = order_of(min_rolloff, max_rolloff)
-    ours = LowPass(cutoff_hz=(min_cutoff_freq, max_cutoff_freq), order=order)
-    return Converted(ours, remarks(remark, _phase(zero_phase)))
+    return _pass(LowPass, (min_cutoff_freq, max_cutoff_freq), (min_rolloff, max_rolloff), zero_phase)
 
 
 @counterpart("audiomentations.LowShelfFilter", "LowShelf")
@@ -236,11 +232,10 @@ def low_shelf_filter(
     min_q: float = 0.1,
     max_q: float = 0.999,
 ) -> Converted:
-    """`gain_db` is `min_gain_db`, `max_gain_db`; `cutoff_hz` is `min_center_freq`, `max_center_freq`. `min_q`, `max_q`:
-    always 0.71, the steepest shelf without a bump.
+    """`gain_db` is `min_gain_db`, `max_gain_db`; `cutoff_hz` is `min_center_freq`, `max_center_freq`; `min_q`, `max_q`
+    as for the high shelf.
     """
-    ours = LowShelf(gain_db=(min_gain_db, max_gain_db), cutoff_hz=(min_center_freq, max_center_freq))
-    return Converted(ours, _shelf_q(min_q, max_q))
+    return _shelf(LowShelf, (min_gain_db, max_gain_db), (min_center_freq, max_center_freq), (min_q, max_q))
 
 
 @counterpart("audiomentations.Mp3Compression", "Mp3")
@@ -366,9 +361,15 @@ def _phase(zero_phase: bool) -> str:
     return "not of zero phase" if zero_phase else ""
 
 
-def _shelf_q(min_q: float, max_q: float) -> str:
-    fits = abs(min_q - SHELF_Q) < 0.01 and abs(max_q - SHELF_Q) < 0.01
-    return "" if fits else f"always a Q of {SHELF_Q:.2f}, not {min_q:g} to {max_q:g}"
+def _pass(ours: type[HighPass | LowPass], cutoff_hz: Range, rolloff: Range, zero_phase: bool) -> Converted:
+    order, remark = order_of(*rolloff)
+    return Converted(ours(cutoff_hz=cutoff_hz, order=order), remarks(remark, _phase(zero_phase)))
+
+
+def _shelf(ours: type[HighShelf | LowShelf], gain_db: Range, cutoff_hz: Range, q: Range) -> Converted:
+    fits = all(abs(end - SHELF_Q) < 0.01 for end in q)
+    remark = "" if fits else f"always a Q of {SHELF_Q:.2f}, not {q[0]:g} to {q[1]:g}"
+    return Converted(ours(gain_db=gain_db, cutoff_hz=cutoff_hz), remark)
 
 
 def _drive(distortion: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ def read_source(source: Any) -> Any:
         return _from_python(path, name)
     import yaml
 
-    data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"convert: {path} must hold YAML or JSON, got {' '.join(str(error).split())}") from error
     if not isinstance(data, Mapping):
         raise ValueError(f"convert: {path} must hold a dictionary, got {type(data).__name__}")
     return _described(data)
@@ -41,7 +45,12 @@ def read_source(source: Any) -> Any:
 
 def _from_python(path: str, name: str) -> Any:
     """Run a file and return the transform that it makes, the outermost where it makes several."""
-    made = runpy.run_path(path)
+    folder = str(Path(path).resolve().parent)
+    sys.path.insert(0, folder)  # as for a script, which imports what lies beside it
+    try:
+        made = runpy.run_path(path)
+    finally:
+        sys.path.remove(folder)
     if name in made:
         return made[name]
     found = {key: one for key, one in made.items() if _is_transform(one)}
