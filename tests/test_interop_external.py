@@ -60,7 +60,11 @@ def arguments(cls, folder):
 
 
 CLASSES = [cls for _, cls in sorted(inspect.getmembers(am, inspect.isclass))]
-NEED_MORE = {am.Limiter: "numpy_audio_limiter", am.LoudnessNormalization: "loudness", am.RoomSimulator: "pyroomacoustics"}
+NEED_MORE = {
+    am.Limiter: "numpy_audio_limiter",
+    am.LoudnessNormalization: "loudness",
+    am.RoomSimulator: "pyroomacoustics",
+}
 NEED_MORE |= {am.Mp3Compression: "fast_mp3_augment"}
 
 
@@ -195,6 +199,14 @@ def test_yaml_pickle_and_equality(tmp_path):
     found, expected = (one(x, lengths, draws(one), sample_rate=RATE)[0] for one in (loaded, policy))
     assert torch.equal(found, expected)
     assert policy != sa.Compose([sa.Gain(), sa.External(nested, p=0.4)])
+
+
+def test_equal_ones_have_equal_hashes():
+    one, other = (
+        sa.External("audiomentations.Gain", arguments=arguments)
+        for arguments in ({"min_gain_db": 0, "max_gain_db": 6}, {"max_gain_db": 6.0, "min_gain_db": 0.0})
+    )
+    assert one == other and hash(one) == hash(other)
 
 
 def test_in_the_yaml_of_a_training(tmp_path):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from speechaug.clip import augment
 from speechaug.interop.calls import call_id
+from speechaug.interop.single import check_single
 from speechaug.rng import Rng
 from speechaug.transform import Transform
 
@@ -37,10 +38,7 @@ class AudiomentationsTransform:
 
     def __init__(self, policy: Transform, *, seed: int = 0) -> None:
         """Keep the configuration; see the class."""
-        if not isinstance(policy, Transform) or policy.domain != "waveform" or policy.mixes_rows:
-            raise ValueError(
-                f"AudiomentationsTransform: policy must act on single waveforms, got {type(policy).__name__}"
-            )
+        check_single("AudiomentationsTransform", policy)
         self.policy = policy
         self.seed = seed
         self.are_parameters_frozen = False
@@ -67,9 +65,11 @@ class AudiomentationsTransform:
     @property
     def parameters(self) -> dict[str, Any]:
         """What the last call drew, by place in the policy."""
+        if self._calls == 0:
+            return {"should_apply": None}
         drawn = self.policy.sample(Rng.from_ids(seed=self.seed, epoch=0, ids=[call_id(self._calls)]))
         done = {place or type(self.policy).__name__: values for place, values in drawn.row(0)}
-        return {"should_apply": bool(drawn.on[0]) if self._calls else None, **done}
+        return {"should_apply": bool(drawn.on[0]), **done}
 
     def serialize_parameters(self) -> dict[str, Any]:
         """Return :attr:`parameters`, which are plain data."""

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from speechaug.interop.single import check_single
 from speechaug.rng import Rng
 from speechaug.transform import Transform
 
@@ -102,8 +103,7 @@ class AugmentingCollator:
         id_key: str = "id",
     ) -> None:
         """Keep the configuration; see the class."""
-        if not isinstance(policy, Transform) or policy.domain != "waveform" or policy.mixes_rows:
-            raise ValueError(f"AugmentingCollator: policy must act on single waveforms, got {type(policy).__name__}")
+        check_single("AugmentingCollator", policy)
         self.collate = collate
         self.policy = policy
         self.sample_rate = sample_rate

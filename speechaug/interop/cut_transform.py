@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from speechaug.draws import Draws
+from speechaug.interop.single import check_single
 from speechaug.rng import Rng
 from speechaug.transform import Transform
 
@@ -40,8 +41,7 @@ class CutTransform:
 
     def __init__(self, policy: Transform, *, seed: int = 0) -> None:
         """Keep the configuration; see the class."""
-        if not isinstance(policy, Transform) or policy.domain != "waveform" or policy.mixes_rows:
-            raise ValueError(f"CutTransform: policy must act on single waveforms, got {type(policy).__name__}")
+        check_single("CutTransform", policy)
         self.policy = policy
         self.seed = seed
         self._epoch = torch.tensor(0, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]

@@ -97,8 +97,8 @@ class External(Transform):
         return isinstance(self.transform, str) and "." in self.transform
 
     def __hash__(self) -> int:
-        """Hash the description; an object by what it is."""
-        return hash((self.transform, json.dumps(self.arguments), self.p))
+        """Hash the class, the names of its arguments and the probability; an object by what it is."""
+        return hash((self.transform, frozenset(self.arguments), self.p))
 
     def __repr__(self) -> str:
         """Show what is applied, and that it is slow."""
