@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,18 @@ class Tell:
 
     def __call__(self, item: Item) -> Made:
         return Made(item, {"id": item.id, "process": os.getpid()})
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Work that takes a moment, and leaves a mark."""
+
+    folder: Path
+
+    def __call__(self, item: Item) -> Made:
+        (self.folder / item.recording.id).touch()
+        time.sleep(0.02)
+        return Made(item, {"id": item.id})
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,23 @@ def test_every_item_is_made_by_other_processes(cluster):
     assert [each.item for each in done] == wanted
     processes: set[Any] = {each.row["process"] for each in done if each.row}
     assert os.getpid() not in processes and 1 <= len(processes) <= 2
+
+
+def test_what_is_not_done_is_taken_back_from_a_cluster_that_stays(cluster, tmp_path):
+    done = ours.ray_engine(Slow(tmp_path), items(400), None)  # all of them are given to the cluster at once
+    next(done)
+    done.close()
+    begun = set(tmp_path.iterdir())
+    time.sleep(1.0)
+    assert set(tmp_path.iterdir()) == begun and len(begun) < 200
+
+
+def test_relative_paths_start_where_the_job_was_started(cluster, speech, tmp_path, monkeypatch):
+    here = augment_folder(speech, tmp_path / "local", POLICY, workers=0)
+    monkeypatch.chdir(speech.parent)  # the workers were started elsewhere
+    there = augment_folder(speech.name, "ray", POLICY, engine="ray")
+    assert there.files == here.files == 4
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
 
 
 def test_an_item_that_kills_every_worker_is_named(cluster, tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +22,7 @@ RETRIES = 3
 
 _MOST_PENDING = 1_000  # tasks that Ray is given at once: enough to keep a cluster busy, and to let it grow
 _ANSWERS_WITHIN_S = 10.0
+_ENDS_WITHIN_S = 5.0
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a change of Ray's that it warns of, and that is nothing to us
@@ -48,11 +49,11 @@ def ray_engine(work: Work, items: Sequence[Item], workers: int | None) -> Iterat
         ImportError: if Ray is not installed.
         ConnectionError: if there is no cluster at ``RAY_ADDRESS``.
     """
-    with _cluster(workers) as ray:
-        shared = [ray.put(work)]  # in a list: a reference on its own is read anew for each task
-        size = batch_size(len(items), workers or int(ray.cluster_resources()["CPU"]))
+    tasks: dict[Any, Sequence[Item]] = {}
+    with _cluster(workers) as ray, _ended(tasks):
+        shared = [ray.put((work, os.getcwd()))]  # in a list: a reference on its own is read anew for each task
+        size = batch_size(len(items), workers or int(ray.cluster_resources().get("CPU", 1)))
         waiting = deque(items[start : start + size] for start in range(0, len(items), size))
-        tasks: dict[Any, Sequence[Item]] = {}
         while waiting or tasks:
             while waiting and len(tasks) < (workers or _MOST_PENDING):
                 batch = waiting.popleft()
@@ -71,16 +72,44 @@ def ray_engine(work: Work, items: Sequence[Item], workers: int | None) -> Iterat
 
 def _make(shared: list[Any], batch: Sequence[Item]) -> list[Made]:
     """Make items; in a process of the cluster."""
-    return list(map(_load(shared[0]), batch))
+    work, folder = _load(shared[0])
+    with _within(folder):
+        return list(map(work, batch))
 
 
 @lru_cache(maxsize=1)
-def _load(reference: Any) -> Work:
-    """Unpack the work, once in each process."""
+def _load(reference: Any) -> tuple[Work, str]:
+    """Unpack the work, and the folder that it was given out in, once in each process."""
     import ray
 
-    work: Work = ray.get(reference)
-    return work
+    work, folder = ray.get(reference)
+    return work, folder
+
+
+@contextmanager
+def _within(folder: str) -> Iterator[None]:
+    """Work in a folder, from which relative paths start; where it is absent, they lead nowhere, and are told so."""
+    before = os.getcwd()
+    with suppress(OSError):
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def _ended(tasks: Mapping[Any, Sequence[Item]]) -> Iterator[None]:
+    """Take back what is not done when the job is stopped: a cluster that stays would make it all."""
+    import ray
+
+    try:
+        yield
+    finally:
+        for task in tasks:
+            ray.cancel(task)
+        if tasks:
+            ray.wait(list(tasks), num_returns=len(tasks), timeout=_ENDS_WITHIN_S)
 
 
 def _reason(ray: Any, error: Exception) -> str:
