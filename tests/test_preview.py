@@ -242,6 +242,7 @@ def test_silence_is_dark_and_everything_finite(tmp_path: Path):
     soundfile.write(tmp_path / "one.wav", np.ones(1) / 2, RATE)
     page = shown(tmp_path, tmp_path, sa.Compose([sa.Speed(factor=(3.0, 3.0)), sa.AddColoredNoise()]), draws=1)
     assert "silence" in words(page)
+    assert words(page).count("measured SNR") == 4  # of the one sample, at each strength beyond 0; none of silence
     images = [picture(each["src"]) for each in Page(page).all("img")]
     assert images[-6].max() < 0.05
     assert not re.search(r"\b(nan|inf)\b", words(page))

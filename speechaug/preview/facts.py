@@ -20,7 +20,7 @@ def sound_facts(after: FloatArray, before: FloatArray, sample_rate: int, measure
         after: what the policy made.
         before: what it was given.
         sample_rate: of both, in Hz.
-        measured: by-products of the policy, such as ``AddNoise.snr_db``.
+        measured: by-products of the policy, such as ``AddNoise.snr_db``; beside silence there is nothing to tell.
 
     Example:
         >>> tone = np.full((1, 8_000), 0.5, np.float32)
@@ -33,7 +33,7 @@ def sound_facts(after: FloatArray, before: FloatArray, sample_rate: int, measure
         "level": _change(_level(before), _level(after), " dBFS"),
         "clipped samples": f"{clipped} ({percent(clipped / after.size)})" if clipped else "none",
     }
-    return facts | ({"measured": _measured(measured)} if measured else {})
+    return facts | ({"measured": _measured(measured)} if measured and before.any() else {})
 
 
 def feature_facts(after: FloatArray, before: FloatArray) -> Facts:
