@@ -115,6 +115,7 @@ def test_help_names_every_option(capsys):
         assert exit_.value.code == 0
         text = capsys.readouterr().out
         assert all(option in text for option in expected)
+        assert text.replace("\n", "").isprintable()
     with pytest.raises(SystemExit):
         run(["--help"])
     text = capsys.readouterr().out

@@ -21,7 +21,7 @@ class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
 
     def _format_action(self, action: Action) -> str:
         if action.dest != "command":
-            return super()._format_action(action)
+            return super()._format_action(action).replace(" \b", "")  # a space that only a terminal takes back
         return "".join(map(super()._format_action, self._iter_indented_subactions(action)))
 
 
