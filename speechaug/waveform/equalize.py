@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from speechaug import functional as F
 from speechaug.draws import Values
 from speechaug.functional.filter import SHELF_Q, equalizer_sections, ringing, shelf_sections
-from speechaug.ops.transfer import transfer
 from speechaug.rng import Floats, Rng
 from speechaug.transform import Context, Range, Transform, span
+from speechaug.waveform.filter import _InSeries
 
 
 def _check_positive(transform: Transform, name: str) -> None:
@@ -24,15 +24,8 @@ def _check_positive(transform: Transform, name: str) -> None:
     object.__setattr__(transform, name, (float(low), float(high)))
 
 
-def _shelf_reach(shelf: LowShelf | HighShelf, sample_rate: int, high: bool) -> tuple[int, int]:
-    """How long a shelf rings, to -120 dB, in samples, at the ends of its ranges, where it rings longest."""
-    corners = torch.tensor(list(itertools.product(shelf.cutoff_hz, shelf.gain_db)), dtype=torch.float64)
-    cutoff_hz = corners[:, 0].clamp(max=0.499999 * sample_rate)
-    return 0, ringing(shelf_sections(cutoff_hz, corners[:, 1], sample_rate, high))
-
-
 @dataclass(frozen=True, kw_only=True)
-class Equalizer(Transform):
+class Equalizer(_InSeries):
     """Raise and lower random bands, as devices and sound engineers do.
 
     The range of frequencies is divided evenly, on a logarithmic scale, into as many parts as there are bands, and each
@@ -64,8 +57,6 @@ class Equalizer(Transform):
         >>> round(20 * y[0, -1].log10().item(), 1)
         6.0
     """
-
-    fusion = "linear"
 
     gain_db: Range = span((-6.0, 6.0), neutral=0.0, limit=(-18.0, 18.0))
     bands: int = 5
@@ -109,18 +100,39 @@ class Equalizer(Transform):
             corners.append(equalizer_sections(frequency, gains, quality, sample_rate))
         return 0, sum(ringing(band[:, None]) for band in torch.cat(corners).unbind(1))
 
-    def response(self, size: int, context: Context, **params: Tensor) -> Tensor:
-        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
-        spectrum: Tensor = transfer(self.sections(context, **params), size)
-        return spectrum
-
-    def apply(self, x: Tensor, lengths: Tensor, context: Context, **params: Tensor) -> tuple[Tensor, Tensor]:
-        """Filter by all bands at once."""
-        return F.in_series(x, lengths, self.sections(context, **params)), lengths
 
 
 @dataclass(frozen=True, kw_only=True)
-class LowShelf(Transform):
+class _Shelf(_InSeries):
+    """A gain above a cut-off or below it."""
+
+    high: ClassVar[bool]
+
+    gain_db: Range = span((-12.0, 12.0), neutral=0.0, limit=(-30.0, 30.0))
+    cutoff_hz: Range
+
+    def __post_init__(self) -> None:
+        """Check the configuration."""
+        super().__post_init__()
+        _check_positive(self, "cutoff_hz")
+
+    def draw(self, rng: Rng) -> Values:
+        """Draw a gain and a cut-off for each row."""
+        return {"gain_db": rng.uniform(*self.gain_db), "cutoff_hz": rng.log_uniform(*self.cutoff_hz)}
+
+    def sections(self, context: Context, *, gain_db: Tensor, cutoff_hz: Tensor) -> Tensor:
+        """Return each row's shelf as a second-order section, float64 ``(B, 1, 5)``."""
+        return shelf_sections(cutoff_hz, gain_db, context.sample_rate, self.high)
+
+    def reach(self, sample_rate: int) -> tuple[int, int]:
+        """How long the shelf rings, to -120 dB, in samples, at the ends of its ranges, where it rings longest."""
+        corners = torch.tensor(list(itertools.product(self.cutoff_hz, self.gain_db)), dtype=torch.float64)
+        cutoff_hz = corners[:, 0].clamp(max=0.499999 * sample_rate)
+        return 0, ringing(shelf_sections(cutoff_hz, corners[:, 1], sample_rate, self.high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowShelf(_Shelf):
     """Raise or lower what lies below a random cut-off, as a bass control does.
 
     Rumble and warmth: a microphone held close, a small loudspeaker, bass turned up or down.
@@ -151,40 +163,13 @@ class LowShelf(Transform):
         12.0
     """
 
-    fusion = "linear"
+    high = False
 
-    gain_db: Range = span((-12.0, 12.0), neutral=0.0, limit=(-30.0, 30.0))
     cutoff_hz: Range = (100.0, 400.0)
-
-    def __post_init__(self) -> None:
-        """Check the configuration."""
-        super().__post_init__()
-        _check_positive(self, "cutoff_hz")
-
-    def draw(self, rng: Rng) -> Values:
-        """Draw a gain and a cut-off for each row."""
-        return {"gain_db": rng.uniform(*self.gain_db), "cutoff_hz": rng.log_uniform(*self.cutoff_hz)}
-
-    def sections(self, context: Context, *, gain_db: Tensor, cutoff_hz: Tensor) -> Tensor:
-        """Return each row's shelf as a second-order section, float64 ``(B, 1, 5)``."""
-        return shelf_sections(cutoff_hz, gain_db, context.sample_rate, high=False)
-
-    def reach(self, sample_rate: int) -> tuple[int, int]:
-        """How long the shelf rings, to -120 dB, in samples, at most."""
-        return _shelf_reach(self, sample_rate, high=False)
-
-    def response(self, size: int, context: Context, **params: Tensor) -> Tensor:
-        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
-        spectrum: Tensor = transfer(self.sections(context, **params), size)
-        return spectrum
-
-    def apply(self, x: Tensor, lengths: Tensor, context: Context, **params: Tensor) -> tuple[Tensor, Tensor]:
-        """Filter."""
-        return F.in_series(x, lengths, self.sections(context, **params)), lengths
 
 
 @dataclass(frozen=True, kw_only=True)
-class HighShelf(Transform):
+class HighShelf(_Shelf):
     """Raise or lower what lies above a random cut-off, as a treble control does.
 
     Brilliance: a microphone turned away, a lined coat, treble turned up or down.
@@ -216,33 +201,6 @@ class HighShelf(Transform):
         -12.0
     """
 
-    fusion = "linear"
+    high = True
 
-    gain_db: Range = span((-12.0, 12.0), neutral=0.0, limit=(-30.0, 30.0))
     cutoff_hz: Range = (2_000.0, 5_000.0)
-
-    def __post_init__(self) -> None:
-        """Check the configuration."""
-        super().__post_init__()
-        _check_positive(self, "cutoff_hz")
-
-    def draw(self, rng: Rng) -> Values:
-        """Draw a gain and a cut-off for each row."""
-        return {"gain_db": rng.uniform(*self.gain_db), "cutoff_hz": rng.log_uniform(*self.cutoff_hz)}
-
-    def sections(self, context: Context, *, gain_db: Tensor, cutoff_hz: Tensor) -> Tensor:
-        """Return each row's shelf as a second-order section, float64 ``(B, 1, 5)``."""
-        return shelf_sections(cutoff_hz, gain_db, context.sample_rate, high=True)
-
-    def reach(self, sample_rate: int) -> tuple[int, int]:
-        """How long the shelf rings, to -120 dB, in samples, at most."""
-        return _shelf_reach(self, sample_rate, high=True)
-
-    def response(self, size: int, context: Context, **params: Tensor) -> Tensor:
-        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
-        spectrum: Tensor = transfer(self.sections(context, **params), size)
-        return spectrum
-
-    def apply(self, x: Tensor, lengths: Tensor, context: Context, **params: Tensor) -> tuple[Tensor, Tensor]:
-        """Filter."""
-        return F.in_series(x, lengths, self.sections(context, **params)), lengths

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +35,27 @@ def _high_span(default: Range, limit_hz: float) -> Range:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LowPass(Transform):
+class _InSeries(Transform):
+    """A filter made of second-order sections, one after the other."""
+
+    fusion = "linear"
+
+    @abstractmethod
+    def sections(self, context: Context, *args: Any, **params: Any) -> Tensor:
+        """Return each row's filter as second-order sections, float64 ``(B, S, 5)``."""
+
+    def response(self, size: int, context: Context, **params: Tensor) -> Tensor:
+        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
+        spectrum: Tensor = transfer(self.sections(context, **params), size)
+        return spectrum
+
+    def apply(self, x: Tensor, lengths: Tensor, context: Context, **params: Tensor) -> tuple[Tensor, Tensor]:
+        """Filter by all sections at once."""
+        return F.in_series(x, lengths, self.sections(context, **params)), lengths
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowPass(_InSeries):
     """Remove what lies above a random cut-off.
 
     Speech behind a wall, a covered microphone, a recording once made at a lower rate.
@@ -64,8 +86,6 @@ class LowPass(Transform):
         True
     """
 
-    fusion = "linear"
-
     cutoff_hz: Range = _low_span((2_000.0, 7_500.0), limit_hz=500.0)
     order: int = 2
 
@@ -87,18 +107,10 @@ class LowPass(Transform):
         slowest = lowpass_sections(_ends(self.cutoff_hz, sample_rate), sample_rate, self.order)
         return 0, ringing(slowest)
 
-    def response(self, size: int, context: Context, *, cutoff_hz: Tensor) -> Tensor:
-        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
-        spectrum: Tensor = transfer(self.sections(context, cutoff_hz=cutoff_hz), size)
-        return spectrum
-
-    def apply(self, x: Tensor, lengths: Tensor, context: Context, *, cutoff_hz: Tensor) -> tuple[Tensor, Tensor]:
-        """Filter."""
-        return F.in_series(x, lengths, self.sections(context, cutoff_hz=cutoff_hz)), lengths
 
 
 @dataclass(frozen=True, kw_only=True)
-class HighPass(Transform):
+class HighPass(_InSeries):
     """Remove what lies below a random cut-off.
 
     Small loudspeakers, rumble filters of recorders and conferencing systems.
@@ -129,8 +141,6 @@ class HighPass(Transform):
         True
     """
 
-    fusion = "linear"
-
     cutoff_hz: Range = _high_span((50.0, 600.0), limit_hz=3_000.0)
     order: int = 2
 
@@ -152,18 +162,10 @@ class HighPass(Transform):
         slowest = highpass_sections(_ends(self.cutoff_hz, sample_rate), sample_rate, self.order)
         return 0, ringing(slowest)
 
-    def response(self, size: int, context: Context, *, cutoff_hz: Tensor) -> Tensor:
-        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
-        spectrum: Tensor = transfer(self.sections(context, cutoff_hz=cutoff_hz), size)
-        return spectrum
-
-    def apply(self, x: Tensor, lengths: Tensor, context: Context, *, cutoff_hz: Tensor) -> tuple[Tensor, Tensor]:
-        """Filter."""
-        return F.in_series(x, lengths, self.sections(context, cutoff_hz=cutoff_hz)), lengths
 
 
 @dataclass(frozen=True, kw_only=True)
-class BandPass(Transform):
+class BandPass(_InSeries):
     """Keep what lies between two random cut-offs.
 
     The defaults are telephones: 300 to 3400 Hz, give or take.
@@ -195,8 +197,6 @@ class BandPass(Transform):
         True
     """
 
-    fusion = "linear"
-
     low_hz: Range = _high_span((200.0, 400.0), limit_hz=1_000.0)
     high_hz: Range = _low_span((3_000.0, 3_600.0), limit_hz=1_500.0)
     order: int = 2
@@ -221,14 +221,3 @@ class BandPass(Transform):
         above = highpass_sections(_ends(self.low_hz, sample_rate), sample_rate, self.order)
         below = lowpass_sections(_ends(self.high_hz, sample_rate), sample_rate, self.order)
         return 0, ringing(above) + ringing(below)
-
-    def response(self, size: int, context: Context, *, low_hz: Tensor, high_hz: Tensor) -> Tensor:
-        """Return the transfer functions, complex64 ``(B, size // 2 + 1)``."""
-        spectrum: Tensor = transfer(self.sections(context, low_hz=low_hz, high_hz=high_hz), size)
-        return spectrum
-
-    def apply(
-        self, x: Tensor, lengths: Tensor, context: Context, *, low_hz: Tensor, high_hz: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Filter by both at once."""
-        return F.in_series(x, lengths, self.sections(context, low_hz=low_hz, high_hz=high_hz)), lengths

@@ -14,6 +14,7 @@ from speechaug.draws import Values
 from speechaug.functional.noise import Reference
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span
+from speechaug.waveform.noise import _snr_span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class AddBabble(Transform):
 
     bank: Bank
     talkers: tuple[int, int] = (3, 7)
-    snr_db: Range = span((5.0, 25.0), neutral=60.0, limit=(-10.0, -10.0))
+    snr_db: Range = _snr_span((5.0, 25.0))
     reference: Reference = "rms"
 
     def __post_init__(self) -> None:
@@ -153,7 +154,7 @@ class AddSpeechShapedNoise(Transform):
 
     by_products = ("snr_db",)
 
-    snr_db: Range = span((0.0, 20.0), neutral=60.0, limit=(-10.0, -10.0))
+    snr_db: Range = _snr_span((0.0, 20.0))
     reference: Reference = "rms"
 
     def __post_init__(self) -> None:
@@ -215,7 +216,7 @@ class AddHum(Transform):
 
     by_products = ("snr_db",)
 
-    snr_db: Range = span((5.0, 30.0), neutral=60.0, limit=(-10.0, -10.0))
+    snr_db: Range = _snr_span((5.0, 30.0))
     mains_hz: tuple[float, ...] = (50.0, 60.0)
     harmonics: int = 10
     reference: Reference = "rms"
