@@ -400,8 +400,8 @@ def _ranking(results: Results) -> dict[str, Any]:
         }
         for row in known
     ]
-    each = [score.degradation for row in known for score in row.scores.values()]
-    return {"rows": rows, "top": max((one.value for one in each if one is not None), default=0.0) or 1.0}
+    losses = [score.degradation for row in known for score in row.scores.values()]
+    return {"rows": rows, "top": max((each.value for each in losses if each is not None), default=0.0) or 1.0}
 
 
 def _kinds(results: Results) -> dict[str, Any]:
