@@ -141,6 +141,20 @@ def test_installed_package_works_outside_the_clone(site: Path, tmp_path: Path):
     assert done.stdout.splitlines() == ["factor 1.995", str(site / "speechaug" / "__init__.py")]
 
 
+def test_editable_install_is_found_beside_a_folder_of_its_name(wheel: Path, tmp_path: Path):
+    """As is the clone itself, by a script in the folder that it was cloned into."""
+    source, scripts = wheel.parent / "source", tmp_path / "scripts"
+    (scripts / "speechaug").mkdir(parents=True)
+    build = f"from setuptools.build_meta import build_editable; build_editable({str(tmp_path)!r})"
+    done = python("-c", build, cwd=source)
+    assert done.returncode == 0, done.stdout + done.stderr
+    zipfile.ZipFile(next(tmp_path.glob("*.whl"))).extractall(tmp_path / "site")
+    enter = f"import site; site.addsitedir({str(tmp_path / 'site')!r})\n"
+    done = python("-c", enter + GAIN + "\nprint(sa.__file__)", cwd=scripts)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["factor 1.995", str(source / "speechaug" / "__init__.py")]
+
+
 def test_installed_doctor_finds_the_fixtures(site: Path, tmp_path: Path):
     done = python("-m", "speechaug", "doctor", cwd=tmp_path, path=site, COLUMNS="200")
     assert done.returncode == 0, done.stdout + done.stderr
