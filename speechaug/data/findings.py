@@ -47,7 +47,7 @@ def count_left_out(findings: Sequence[Finding]) -> int:
 
 
 def summarize(findings: Sequence[Finding], total: int) -> str:
-    """Tell what was found: how many of each kind, and the first ten of them.
+    """Tell what was found: how many of each kind, and the first ten of them; of those resampled, which are used, three.
 
     Args:
         findings: one for a recording.
@@ -67,5 +67,6 @@ def summarize(findings: Sequence[Finding], total: int) -> str:
     for kind, name in KINDS.items():
         texts = [finding.text for finding in findings if finding.kind == kind]
         if texts:
-            lines.append(f"  {len(texts)} {name}: {shorten(texts, '; ')}")
+            most = 3 if kind == "resampled" else 10
+            lines.append(f"  {len(texts)} {name}: {shorten(texts, '; ', most)}")
     return "\n".join(lines)

@@ -152,10 +152,10 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
             file.write(json.dumps(_row(utterance, path.parent), ensure_ascii=False) + "\n")
 
 
-def shorten(names: Sequence[str], separator: str = ", ") -> str:
-    """Join names for a message: the first ten, and how many more there are."""
-    more = f"{separator}and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return separator.join(names[:_SHOWN]) + more
+def shorten(names: Sequence[str], separator: str = ", ", most: int = _SHOWN) -> str:
+    """Join names for a message: the first ones, ten unless told, and how many more there are."""
+    more = f"{separator}and {len(names) - most} more" if len(names) > most else ""
+    return separator.join(names[:most]) + more
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

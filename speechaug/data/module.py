@@ -59,7 +59,7 @@ class SpeechDataModule(NativeDataModule):
     nothing. A checkpoint within an epoch resumes at the next batch.
 
     What is missing, empty, corrupt, too short or holds NaN is left out, and named in one warning with what is
-    resampled: how many of each, and the first ten; after ``setup`` all of them are in ``findings``. Several channels
+    resampled: how many of each, and the first ones; after ``setup`` all of them are in ``findings``. Several channels
     are mixed to their mean.
 
     Args:
