@@ -137,9 +137,10 @@ class Bank:
                 "Bank: its clips were given as arrays and are not in the file; "
                 'pass them again: load_policy(path, banks={"AddNoise": bank}) with the member\'s name'
             )
-        if not Path(self.folder).is_dir():
+        where = Path(self.folder).absolute()
+        if not where.is_dir():
             raise ValueError(
-                f"Bank: folder must be an existing folder, got {self.folder!r}; "
+                f"Bank: folder must be an existing folder, got {self.folder!r} (no folder {where}); "
                 'to use another, load_policy(path, banks={"AddNoise": "folder/"}) with the member\'s name'
             )
         names, hashes, clips, bad = _decode(Path(self.folder), self.sample_rate)
