@@ -134,6 +134,18 @@ def test_workers_that_are_killed(tmp_path: Path, workers: int) -> None:
     assert failed == {"always": "the process at it died 3 times, killed, perhaps for want of memory"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell children")
+def test_workers_die_with_the_job(src: Path, tmp_path: Path) -> None:
+    slow = PROGRAM.replace("time.sleep(0.02)", "print(os.getpid(), flush=True); time.sleep(60)")
+    words = [sys.executable, "-c", f"import os{slow}", str(src), str(tmp_path / "dst"), "2"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        workers = [int(job.stdout.readline()) for _ in range(2)]
+        job.kill()
+        assert job.stdout.read() == ""  # until the workers, whose output it is, have ended
+    assert job.pid not in workers
+
+
 def test_nobody_is_left_behind(tmp_path: Path) -> None:
     items = [Item(recording=Recording(id=str(number), source="", name=""), copy=1) for number in range(100)]
     made: Generator[Made, None, None] = local(_Deadly(tmp_path), items, 2)

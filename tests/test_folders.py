@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ import torch
 import speechaug as sa
 from speechaug import audio
 from speechaug.banks import RATES_KEPT
-from speechaug.folders import Report
+from speechaug.folders import Report, sounds
 from speechaug.folders.copies import CopyWork
 from speechaug.folders.journal import Journal
 from speechaug.folders.policies import banks
@@ -337,6 +339,23 @@ def test_a_job_that_made_nothing_binds_no_folder(src: Path, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="must be an existing folder"):
         sa.augment_folder(src, tmp_path / "dst", missing, workers=0)
     assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), workers=0).made == 4
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+@pytest.mark.parametrize("format", ["wav", "flac", "ogg"])
+def test_a_full_disk_stops_the_job(
+    src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], format: str
+) -> None:
+    @contextmanager
+    def full(path: Path) -> Iterator[Path]:
+        yield Path("/dev/full")
+
+    monkeypatch.setattr(sounds, "complete_file", full)
+    with pytest.raises(OSError, match=r"dst is full \(.*No space left on device.*the same call goes on"):
+        sa.augment_folder(src, tmp_path / "dst", sa.Gain(), format=format, workers=0)
+    assert capfd.readouterr().err == ""
+    monkeypatch.undo()
+    assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), format=format, workers=0).made == 4
 
 
 def test_policies_of_the_last_few_rates_are_kept(tmp_path: Path, policy: sa.Compose) -> None:

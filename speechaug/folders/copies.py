@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ class CopyWork:
             with one_thread():
                 return Made(item, self._make(item))
         except Exception as error:
-            return Made(item, None, explain(error))
+            return failed(item, error)
 
     def target(self, header: Header) -> Target:
         """Say what a copy of a recording is written as."""
@@ -141,6 +142,12 @@ def augment_pieces(
         y, extras = _apply(policy, samples, draws, sample_rate)
         yield y, Done(Piece(first, samples.shape[1], y.shape[1], draws), _snr_db(extras))
         first += samples.shape[1]
+
+
+def failed(item: Item, error: Exception) -> Made:
+    """Say that an item could not be made, and why."""
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return Made(item, None, explain(error), is_full)
 
 
 def explain(error: Exception) -> str:

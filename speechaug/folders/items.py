@@ -77,11 +77,13 @@ class Made(NamedTuple):
         item: the output that was wanted.
         row: its line of the manifest; None where it failed.
         reason: why it failed, in a line.
+        is_full: whether it failed because there is no more room to write, as all others would.
     """
 
     item: Item
     row: Row | None
     reason: str = ""
+    is_full: bool = False
 
 
 class Work(Protocol):

@@ -67,6 +67,7 @@ def run_job(
     Raises:
         ValueError: if the policy mixes examples or is for spectrograms, ``dst`` holds something else, or an option is
             wrong.
+        OSError: if there is no more room to write.
         KeyboardInterrupt: with how far it came.
     """
     _check(options)
@@ -132,7 +133,7 @@ def _rehearse(work: CopyWork, chosen: Iterable[Recording], options: Options, uni
         journal = Journal(work.folder, unit.manifest)
     files, made, audio_s, failures = 0, 0, 0.0, []
     for one in chosen:
-        lengths_s = []
+        lengths_s: list[float] = []
         try:
             lengths_s.extend(_length_s(work, sound) for sound in unit.sounds(one))
         except (OSError, ValueError) as error:
@@ -199,6 +200,8 @@ def _make(work: CopyWork, missing: Sequence[Item], journal: Journal, options: Op
             _prepare(work, missing, unit)
         with closing(ENGINES[options.engine](unit.work(work), missing, options.workers)) as made:
             for one in made:
+                if one.is_full:
+                    raise OSError(f"augment: {journal.folder} is full ({one.reason}); the same call goes on from there")
                 if one.row is not None:
                     journal.add(one.row)
                 tally.add(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,7 @@ _ATTEMPTS = 3
 _MOST_WORKERS = 64
 _BATCHES = 16  # for each worker, at least, so that all end at about the same time
 _MOST_AT_ONCE = 32
+_PR_SET_PDEATHSIG = 1  # of Linux
 
 Batch = list[tuple[Item, int]]
 """Items, and how often each was begun by a worker that died."""
@@ -145,9 +147,16 @@ def _cause(code: int) -> str:
     return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
 
+def _end_with_parent() -> None:
+    """Be killed when the parent dies, where that can be had, so that the next job meets no writer of this one."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _serve(work: Work, pipe: Connection, inherited: Sequence[Connection]) -> None:
     """Make what comes through the pipe until it ends; what a worker does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who gives the work
+    _end_with_parent()
     for other in inherited:
         other.close()
     torch.set_num_threads(1)

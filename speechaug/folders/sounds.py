@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -147,11 +147,51 @@ def copy_writer(path: Path, target: Target, tags: Mapping[str, str]) -> Iterator
     container, (rate, channels) = FORMATS[target.ending].container, (target.sample_rate, target.channels)
     # Through a file of Python's, because soundfile has the disk written to at once when it closes its own.
     with complete_file(path) as temporary, temporary.open("w+b", buffering=_BUFFER) as held:
-        with soundfile.SoundFile(held, "w", rate, channels, target.subtype, format=container) as file:
+        with (
+            _told_errors(_Held(held)) as calls,
+            soundfile.SoundFile(calls, "w", rate, channels, target.subtype, format=container) as file,
+        ):
             for name, text in tags.items():
                 setattr(file, name, text)
             yield Writer(file, target)
         remove_stamps(held)
+
+
+class _Held:
+    """What libsndfile calls to write a file. Nothing can be raised through it, so the first error is kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        return self._try(lambda: self._file.write(data))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._try(lambda: self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return self._try(self._file.tell)
+
+    def read(self, count: int) -> bytes:
+        return self._file.read(count)
+
+    def _try(self, call: Callable[[], int]) -> int:
+        try:
+            return call()
+        except OSError as error:
+            self.error = self.error or error
+            return 0
+
+
+@contextmanager
+def _told_errors(held: _Held) -> Iterator[_Held]:
+    """Raise in the end what went wrong, instead of what libsndfile made of it."""
+    try:
+        yield held
+    finally:
+        if held.error is not None:
+            raise held.error
 
 
 def make_folder(root: Path, path: Path) -> None:

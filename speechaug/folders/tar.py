@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import hashlib
 import shutil
 import tarfile
@@ -21,7 +22,7 @@ from speechaug._open import piece
 from speechaug.data.manifest import shorten
 from speechaug.data.patterns import SOUNDS
 from speechaug.data.shards import collect, members_of, open_tar, sample_of, utterance_of
-from speechaug.folders.copies import CopyWork, explain
+from speechaug.folders.copies import CopyWork, failed
 from speechaug.folders.items import Failure, Item, Made, Options, Recording, Report, Row
 from speechaug.folders.job import Unit, run_job
 from speechaug.folders.journal import MANIFEST_FILE
@@ -80,7 +81,7 @@ class ShardWork:
         try:
             return Made(item, self._make(item))
         except Exception as error:
-            return Made(item, None, explain(error))
+            return failed(item, error)
 
     def _make(self, item: Item) -> Row:
         path = self.copies.folder / f"{item.id}.tar"
@@ -152,6 +153,8 @@ class _Shard:
         if recording is None:
             return {}
         made = self.work(Item(recording=recording, copy=self.item.copy))
+        if made.is_full:  # it is no fault of the sample
+            raise OSError(errno.ENOSPC, made.reason)
         if made.row is None:
             self.failures.append(Failure(id, made.reason))
             return dict.fromkeys(member.name for member in members)
