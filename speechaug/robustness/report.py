@@ -12,9 +12,10 @@ from speechaug.page.policy_words import as_yaml, describe
 from speechaug.page.words import signed
 from speechaug.robustness import colours
 from speechaug.robustness.evaluation import META_FILE, RECORDS_FILE, Evaluation, read_lines
+from speechaug.robustness.results import Results, gather
 from speechaug.robustness.tables import write_table
 from speechaug.robustness.terminal import print_results
-from speechaug.robustness.view import Results, Sounds, gather, page_of
+from speechaug.robustness.view import Sounds, page_of
 from speechaug.robustness.words import NO_SPEAKERS, clean_row, headline, marks, p_value, span
 
 if TYPE_CHECKING:

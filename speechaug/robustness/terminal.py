@@ -11,7 +11,7 @@ from speechaug.page.words import number, words_of
 from speechaug.robustness.bootstrap import Estimate
 from speechaug.robustness.compare import Change, Comparison, Row
 from speechaug.robustness.evaluation import Evaluation
-from speechaug.robustness.view import Results, gather
+from speechaug.robustness.results import Results, gather
 from speechaug.robustness.words import (
     HELD_OUT,
     NO_SPEAKERS,

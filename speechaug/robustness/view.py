@@ -1,9 +1,8 @@
-"""What the report shows, gathered from scores and put into words; every number comes from a score or a comparison."""
+"""What the page shows, gathered from scores and put into words; every number comes from a score or a comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
@@ -14,13 +13,13 @@ from speechaug.page.pictures import audio_uri, seconds, spectrogram_uris
 from speechaug.page.words import percent, signed, words_of
 from speechaug.robustness import colours
 from speechaug.robustness.bootstrap import Estimate
-from speechaug.robustness.compare import ArmScore, Change, Comparison, Row, compare
+from speechaug.robustness.compare import ArmScore, Change, Comparison, Row
 from speechaug.robustness.curves import Curve, curve_plot, legend_mark
 from speechaug.robustness.differences import align, worst_records
-from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.metrics import EditCounts
 from speechaug.robustness.records import Record
-from speechaug.robustness.scores import Scores, group_scores
+from speechaug.robustness.results import Results
+from speechaug.robustness.scores import group_scores
 from speechaug.robustness.words import (
     best_arm,
     clean_row,
@@ -41,64 +40,6 @@ Heard = Mapping[tuple[str, str], str]
 
 TOPS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Ends of scales; the smallest that holds every rate is used, and what is above 100 % is drawn there."""
-
-
-@dataclass(frozen=True)
-class Results:
-    """Everything a report is made from.
-
-    Args:
-        arms: evaluations by name, one for each training seed.
-        comparison: of all arms.
-        scores: of the first training seed of each arm.
-    """
-
-    arms: dict[str, list[Evaluation]]
-    comparison: Comparison
-    scores: dict[str, Scores]
-
-    @property
-    def several(self) -> bool:
-        """Whether there is anything to compare."""
-        return len(self.arms) > 1
-
-    @property
-    def graded(self) -> bool:
-        """Whether corruptions come in severities."""
-        rows = self.comparison.conditions.values()
-        return any(row.severity is not None and row.name == f"{row.corruption}:{row.severity}" for row in rows)
-
-    def failed(self, arm: str) -> int:
-        """How many utterances an arm failed on, over all its training seeds."""
-        return sum(record["error"] is not None for each in self.arms[arm] for record in each.records)
-
-    def place(self, arm: str) -> int:
-        """Place of an arm among colours."""
-        return self.comparison.arms.index(arm) % colours.RUNS
-
-
-def gather(evaluations: Sequence[Evaluation], baseline: str | Evaluation | None = None) -> Results:
-    """Score and compare evaluations; those of one name are training seeds of one arm.
-
-    Args:
-        evaluations: one or more.
-        baseline: the arm the others are compared with: a name among them, or another evaluation; by default the first.
-            One named like all the others is no training seed of theirs and gets ``(baseline)`` after its name.
-
-    Raises:
-        ValueError: if there is none, or they are not of the same data, suite, draws and normaliser.
-    """
-    if isinstance(baseline, Evaluation):
-        others = [each for each in evaluations if each is not baseline]
-        if len(others) == len(evaluations) and {each.name for each in others} == {baseline.name}:
-            baseline = replace(baseline, name=f"{baseline.name} (baseline)")
-        evaluations, baseline = [baseline, *others], baseline.name
-    arms: dict[str, list[Evaluation]] = {}
-    for evaluation in evaluations:
-        arms.setdefault(evaluation.name, []).append(evaluation)
-    comparison = compare(arms, baseline=baseline)
-    base = arms[comparison.baseline][0] if len(arms) > 1 else None
-    return Results(arms, comparison, {name: seeds[0].scores(base) for name, seeds in arms.items()})
 
 
 def page_of(results: Results, sounds: Sounds | None, examples: int) -> dict[str, Any]:
