@@ -238,6 +238,8 @@ def test_module_with_lengths():
             call(x)
     with pytest.raises(ValueError, match="PolicyModule: sample_rate must be given for waveforms"):
         PolicyModule(sa.Gain())
+    with pytest.raises(ValueError, match="PolicyModule: policy must be a Transform, got Dropout"):
+        PolicyModule(nn.Dropout(), sample_rate=RATE)
     masks = PolicyModule(sa.TimeMask(width_frames=(5.0, 5.0)))
     assert (masks(torch.ones(2, 4, 50)) == 0).any()
 

@@ -24,7 +24,7 @@ class PolicyModule(nn.Module):
         seed: of the draws.
 
     Raises:
-        ValueError: if there is no sample rate for waveforms; on a call without lengths, if the policy changes them.
+        ValueError: if it is no policy or there is no sample rate for waveforms; on a call without lengths, if the policy changes them.
 
     Example:
         >>> import torch, speechaug as sa
@@ -36,6 +36,8 @@ class PolicyModule(nn.Module):
     def __init__(self, policy: Transform, *, sample_rate: int | None = None, seed: int = 0) -> None:
         """Keep the configuration; see the class."""
         super().__init__()
+        if not isinstance(policy, Transform):
+            raise ValueError(f"PolicyModule: policy must be a Transform, got {type(policy).__name__}")
         if policy.domain == "waveform" and sample_rate is None:
             raise ValueError("PolicyModule: sample_rate must be given for waveforms, got None")
         self.policy = policy
