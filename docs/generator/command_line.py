@@ -8,7 +8,7 @@ from unittest.mock import patch
 from speechaug.cli.commands import COMMANDS
 from speechaug.cli.parser import build_parser, command_parser
 
-_COLUMNS = "92"  # whatever the terminal's width is
+_COLUMNS = "82"  # what a page shows without scrolling, whatever the terminal's width is
 
 
 def page() -> str:

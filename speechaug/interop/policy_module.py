@@ -24,7 +24,8 @@ class PolicyModule(nn.Module):
         seed: of the draws.
 
     Raises:
-        ValueError: if it is no policy or there is no sample rate for waveforms; on a call without lengths, if the policy changes them.
+        ValueError: if it is no policy or there is no sample rate for waveforms; on a call without lengths, if the
+            policy changes them.
 
     Example:
         >>> import torch, speechaug as sa
