@@ -147,10 +147,13 @@ def test_another_job_needs_another_folder(src: Path, tmp_path: Path) -> None:
     assert tree(dst) == tree(tmp_path / "new")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "full" / ".mine.tmp").write_text("mine")
+    (tmp_path / "full" / f".{'0a' * 16}.tmp").write_text("left by a job that was killed")
     with pytest.raises(ValueError, match="must be new, empty or begun by augment"):
         sa.augment_folder(src, tmp_path / "full", sa.Gain(), workers=0)
     sa.augment_folder(src, tmp_path / "full", sa.Gain(), workers=0, overwrite=True)
-    assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "full" / "mine.txt").read_text() == (tmp_path / "full" / ".mine.tmp").read_text() == "mine"
+    assert not (tmp_path / "full" / f".{'0a' * 16}.tmp").exists()
 
 
 def test_dry_run_and_limit(src: Path, tmp_path: Path) -> None:

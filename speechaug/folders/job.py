@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,7 @@ from speechaug.folders.policies import banks, resolve
 from speechaug.folders.sounds import read_header
 from speechaug.transform import Transform
 
+_OURS = re.compile(r"\.([0-9a-f]{32}|shard-\w+)\.tmp")  # temporary names; hidden files of others stay
 _PEEKED = 64  # recordings whose rates tell at which banks are wanted
 
 
@@ -234,7 +236,7 @@ def _count(journal: Journal, items: Iterable[Item]) -> int:
 
 def _tidy(folder: Path) -> None:
     """Remove what workers that were stopped, and runs that were killed, had not finished."""
-    for left in list(folder.rglob(".*.tmp")):
+    for left in [path for path in folder.rglob(".*.tmp") if _OURS.fullmatch(path.name)]:
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:

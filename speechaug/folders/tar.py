@@ -86,7 +86,7 @@ class ShardWork:
     def _make(self, item: Item) -> Row:
         path = self.copies.folder / f"{item.id}.tar"
         # Among the copies, where what a killed worker leaves is found and removed.
-        beside = tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=path.parent)
+        beside = tempfile.TemporaryDirectory(prefix=".shard-", suffix=".tmp", dir=path.parent)
         with complete_file(path) as temporary, beside as scratch:
             shard = _Shard(item, replace(self.copies, folder=Path(scratch)))
             with warnings.catch_warnings(record=True) as told, tarfile.open(temporary, "w") as out:
