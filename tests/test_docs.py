@@ -129,6 +129,7 @@ def test_a_transform_is_shown_with_all_it_has(site, family):
         assert summary.replace("'", "&#39;") in text or summary in text, cls.__name__
 
 
+@pytest.mark.global_rng  # importing Lightning draws, where nothing imported it before
 def test_every_public_name_is_documented():
     documented = {id(thing) for things in reference.contents().values() for _, thing in things}
     documented |= {id(cls) for cls in sa.TRANSFORMS.values()}
