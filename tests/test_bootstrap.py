@@ -177,6 +177,13 @@ def test_no_errors_leave_doubt_as_clopper_and_pearson_say():
     assert estimate.interval.high == pytest.approx(stats.beta.ppf(0.975, 1, 300), rel=1e-9)
 
 
+def test_a_share_is_one_at_most():
+    wrong, plan = np.array([[[1.0] * 9 + [0.0]]]), Plan.draw(10)
+    highest = [plan.rate(wrong, np.ones((1, 1, 10)), most=most)[1][0].interval for most in (math.inf, 1.0)]
+    assert highest[0] is not None and highest[0].high > 1.0
+    assert highest[1] is not None and highest[1].high == 1.0
+
+
 def test_a_rate_without_words_is_finite():
     _, (estimate,) = Plan.draw(3).rate(np.array([[[1.0, 0.0, 2.0]]]), np.zeros((1, 1, 3)))
     assert estimate.value == 3.0

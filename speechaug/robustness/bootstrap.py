@@ -213,7 +213,7 @@ class Plan:
         reach = student_quantile((1 + LEVEL) / 2, freedom)
         return Estimate(value, Interval(max(least, value - reach * below), min(most, value + reach * above)))
 
-    def rate(self, errors: Array, units: Array) -> tuple[Array, list[Estimate]]:
+    def rate(self, errors: Array, units: Array, *, most: float = math.inf) -> tuple[Array, list[Estimate]]:
         """Divide sums of errors by sums of units in every row, and estimate the quotient of each condition.
 
         No error at all does not prove perfection: the upper bound is then the rate at which as many units pass without
@@ -223,13 +223,14 @@ class Plan:
         Args:
             errors: ``(seeds, conditions, blocks)``.
             units: the same shape, such as words.
+            most: what the quotient cannot be above, such as 1 for a share.
 
         Returns:
             The rates, ``(rows, conditions)``, and one estimate per condition.
         """
         totals = self.sums(units)
         rates = self.sums(errors) / np.maximum(1.0, totals)
-        estimates = [self.estimate(each, least=0.0) for each in rates.T]
+        estimates = [self.estimate(each, least=0.0, most=most) for each in rates.T]
         for place in np.flatnonzero(~errors.any(axis=(0, 2))) if self.blocks.shape[1] > 1 else ():
             highest = 1 - ((1 - LEVEL) / 2) ** (1 / max(1.0, float(totals[0, place])))
             estimates[place] = Estimate(0.0, Interval(0.0, highest))

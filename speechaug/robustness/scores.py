@@ -357,7 +357,7 @@ class _Scorer:
             trained=any(member["trained"] for member in members),
             wer=self.plan.estimate(mean["wer"], least=0.0),
             cer=self.plan.estimate(mean["cer"], least=0.0) if "cer" in mean else None,
-            sentence_error=self.plan.estimate(mean["sentence_error"], least=0.0),
+            sentence_error=self.plan.estimate(mean["sentence_error"], least=0.0, most=1.0),
             degradation=self.plan.estimate(mean["lost"], least=0.0) if "lost" in mean else None,
             relative_degradation=self.plan.estimate(mean["relative"], least=0.0) if "relative" in mean else None,
             error=errors.get("error"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,8 @@ class Rated:
             characters = tally["char_substitutions"] + tally["char_deletions"] + tally["char_insertions"]
             fractions["cer"] = characters, tally["characters"]
             fractions["wer_raw"] = tally["errors_raw"], tally["words_raw"]
-        rates = {name: plan.rate(*fraction) for name, fraction in fractions.items()}
+        most = {"sentence_error": 1.0}  # a share; insertions take the others beyond 1
+        rates = {name: plan.rate(*each, most=most.get(name, math.inf)) for name, each in fractions.items()}
         arrays = {name: values for name, (values, _) in rates.items()}
         estimates = {name: each for name, (_, each) in rates.items()}
         return cls(arrays["wer"], arrays["sentence_error"], arrays.get("cer"), estimates)
