@@ -124,6 +124,8 @@ def train(
         config=config,
     )
     print_table(run.evaluation)
+    if not any(record["hypothesis_raw"] for record in run.evaluation.records):
+        print(f"The recognizer says nothing yet: {steps} steps were too few for it.")
     page = write_report(
         Path(output) / "report.html",
         run.evaluation,
