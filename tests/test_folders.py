@@ -79,6 +79,12 @@ def test_tree_names_and_manifest(src: Path, tmp_path: Path, policy: sa.Compose) 
     assert sa.read_manifest(tmp_path / "dst" / "manifest.jsonl")[0].id == "ann/one_aug1"
 
 
+def test_no_ratio_is_told_beside_silence(tmp_path: Path) -> None:
+    audio.write(tmp_path / "src" / "nothing.wav", np.zeros(8_000), 16_000)
+    sa.augment_folder(tmp_path / "src", tmp_path / "dst", sa.AddColoredNoise(), workers=0)
+    assert "snr_db" not in rows(tmp_path / "dst")[0]
+
+
 def test_the_first_copy_is_what_augment_gives_and_the_manifest_replays(src: Path, tmp_path: Path) -> None:
     policy = sa.Compose([sa.Speed(factor=(0.8, 1.2)), sa.Gain(gain_db=(-6.0, 6.0)), sa.LowPass()])
     sa.augment_folder(src, tmp_path / "dst", policy, copies=2, seed=3, workers=0)

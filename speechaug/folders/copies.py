@@ -140,7 +140,7 @@ def augment_pieces(
         name = f"{id}#{number}" if number else id
         draws = policy.sample(Rng.from_ids(seed=seed, epoch=copy - 1, ids=[name]))
         y, extras = _apply(policy, samples, draws, sample_rate)
-        yield y, Done(Piece(first, samples.shape[1], y.shape[1], draws), _snr_db(extras))
+        yield y, Done(Piece(first, samples.shape[1], y.shape[1], draws), _snr_db(extras) if samples.any() else None)
         first += samples.shape[1]
 
 
