@@ -46,7 +46,14 @@ def src(tmp_path: Path) -> Path:
 
 def start(src: Path, dst: Path, workers: int = 2) -> subprocess.Popen[str]:
     words = [sys.executable, "-c", PROGRAM, str(src), str(dst), str(workers)]
-    return subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        words,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background shells hand down an ignored one
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def visible(folder: Path) -> dict[str, str]:

@@ -427,8 +427,9 @@ def test_ctrl_c_ends_serving(folder: Path, tmp_path: Path):
     command = [sys.executable, "-c", code, str(folder / "a.wav"), "small_sample"]
     root = str(Path(sa.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as process:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # background shells hand down another
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, **options) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("Wrote preview.html (")
         address = re.search(r"Serving (\S+) \(this machine only", process.stdout.readline())
