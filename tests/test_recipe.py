@@ -14,8 +14,8 @@ import torch
 import yaml
 
 import speechaug as sa
-from speechaug.cli.parser import build_parser
 from speechaug.callbacks import StepProgress
+from speechaug.cli.parser import build_parser
 from speechaug.data import SpeechDataModule
 from speechaug.recipe import OUTPUTS, _count, _stoppable, sounds, train
 
