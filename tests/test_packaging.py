@@ -149,7 +149,9 @@ def test_editable_install_is_found_beside_a_folder_of_its_name(wheel: Path, tmp_
     done = python("-c", build, cwd=source)
     assert done.returncode == 0, done.stdout + done.stderr
     zipfile.ZipFile(next(tmp_path.glob("*.whl"))).extractall(tmp_path / "site")
-    enter = f"import site; site.addsitedir({str(tmp_path / 'site')!r})\n"
+    enter = "import os, site, sys\n"
+    enter += "sys.path[:] = [p for p in sys.path if not os.path.isfile(os.path.join(p, 'speechaug', '__init__.py'))]\n"
+    enter += f"site.addsitedir({str(tmp_path / 'site')!r})\n"
     done = python("-c", enter + GAIN + "\nprint(sa.__file__)", cwd=scripts)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["factor 1.995", str(source / "speechaug" / "__init__.py")]

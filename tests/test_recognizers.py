@@ -72,7 +72,7 @@ def test_a_function_that_was_changed_is_another_one():
     ]
     prints = [as_recognizer(each).fingerprint for each in made]
     assert prints[:2] == prints[2:] and prints[0] != prints[1]
-    assert as_recognizer(print).fingerprint == "builtins.print"
+    assert as_recognizer(sorted).fingerprint == "builtins.sorted"
 
 
 def says(waves, word):
