@@ -189,7 +189,7 @@ compinit. Make it again after an update.""",
 """By name, in the order of ``--help``."""
 
 OVERVIEW = r"""examples:
-  speechaug demo                       what augmentation does, in three minutes
+  speechaug demo                       what augmentation does, in four minutes
   speechaug train --data.train digits/ --data.policy small_sample \
       --data.pattern '{text}_{speaker}_{take}.wav' --data.noise noise/train
   speechaug evaluate --data test.jsonl --checkpoint runs/train/model.ckpt
