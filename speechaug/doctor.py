@@ -9,7 +9,7 @@ import importlib
 import os
 import platform
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,7 @@ from speechaug import _torchaudio  # which does not import torchaudio before it 
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Status = Literal["ok", "warn", "fail"]
 MALICIOUS_LIGHTNING = ("2.6.2", "2.6.3")
@@ -42,12 +43,12 @@ class Check:
     fix: str = ""
 
 
-def report() -> list[Check]:
-    """Look at everything speechaug stands on; changes nothing and needs no network.
+def findings() -> Iterator[Check]:
+    """Look at everything speechaug stands on, one thing after the other; changes nothing and needs no network.
 
     Example:
-        >>> [check.name for check in report()][:2]
-        ['Python', 'speechaug']
+        >>> next(findings()).name
+        'Python'
     """
     checks: Sequence[Callable[[], Check]] = (
         _python,
@@ -68,30 +69,35 @@ def report() -> list[Check]:
         _cache,
         _transform,
     )
-    return [check() for check in checks]
+    return (check() for check in checks)
 
 
 def main(console: Console | None = None) -> int:
-    """Print the report; returns the exit code: 0 when the core works, 1 when something in it is broken."""
+    """Print each finding when it is known; returns the exit code: 1 when something in the core is broken, else 0."""
     from rich.console import Console as RichConsole
+
+    out, broken = console or RichConsole(), []
+    for check in findings():
+        out.print(_row(check))
+        if check.status == "fail":
+            broken.append(check.name)
+    out.print(f"\nBroken: {', '.join(broken)}." if broken else "\nThe core works.")
+    return 1 if broken else 0
+
+
+def _row(check: Check) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    row = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for width in (len("warn"), len("audiomentations")):  # the longest, so that all rows have the same columns
+        row.add_column(no_wrap=True, min_width=width)
+    row.add_column(overflow="fold")
     marks = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[bold red]FAIL[/]"}
-    checks = report()
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for check in checks:
-        table.add_row(marks[check.status], check.name, escape(check.found))
-        if check.fix:
-            table.add_row("", "", f"[bold]{escape(check.fix)}[/]")
-    out = console or RichConsole()
-    out.print(table)
-    broken = [check.name for check in checks if check.status == "fail"]
-    out.print(f"\nBroken: {', '.join(broken)}." if broken else "\nThe core works.")
-    return 1 if broken else 0
+    row.add_row(marks[check.status], check.name, escape(check.found))
+    if check.fix:
+        row.add_row("", "", f"[bold]{escape(check.fix)}[/]")
+    return row
 
 
 def _import_error(module: str) -> str:

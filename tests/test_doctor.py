@@ -6,6 +6,7 @@ import importlib.abc
 import importlib.machinery
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ def break_import(monkeypatch: pytest.MonkeyPatch, module: str, error: Exception)
 
 
 def found(name: str) -> doctor.Check:
-    return next(check for check in doctor.report() if check.name == name)
+    return next(check for check in doctor.findings() if check.name == name)
 
 
 ERRORS = [
@@ -93,7 +94,7 @@ def test_torchaudio_that_works_is_returned(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_sound_installation_has_no_failure():
-    checks = doctor.report()
+    checks = list(doctor.findings())
     assert [check for check in checks if check.status == "fail"] == []
     assert all(check.fix for check in checks if check.status == "warn")
     assert "FLAC" in found("soundfile").found
@@ -112,6 +113,23 @@ def test_exit_code_and_text_when_sound():
     assert code == 0
     assert "The core works." in text
     assert "torch" in text
+
+
+def test_a_line_is_printed_when_it_is_known(monkeypatch: pytest.MonkeyPatch):
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    seen: list[str] = []
+
+    def found(name: str) -> doctor.Check:
+        assert isinstance(console.file, io.StringIO)
+        seen.append(console.file.getvalue())
+        return doctor.Check(name, "warn", "x" * 200, "a remedy")
+
+    names = ("a", "audiomentations", "c")
+    monkeypatch.setattr(doctor, "findings", lambda: map(found, names))
+    assert doctor.main(console) == 0
+    assert [len(re.findall("a remedy", text)) for text in seen] == [0, 1, 2]
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert {line.find("x") for line in lines if "x" in line} == {lines[0].index("x")}
 
 
 @pytest.mark.parametrize("module", ["soundfile", "soxr", "lightning"])
@@ -144,7 +162,7 @@ def test_malicious_lightning_is_named(monkeypatch: pytest.MonkeyPatch, version: 
 def test_broken_torch_is_reported(monkeypatch: pytest.MonkeyPatch):
     real = doctor._import_error
     monkeypatch.setattr(doctor, "_import_error", lambda name: "OSError: no libtorch" if name == "torch" else real(name))
-    checks = {check.name: check for check in doctor.report()}
+    checks = {check.name: check for check in doctor.findings()}
     assert checks["torch"].status == "fail"
     assert checks["CUDA"].status == "warn"
 

@@ -318,6 +318,18 @@ def test_report_writes_page_and_tables(tmp_path: Path, capsys: pytest.CaptureFix
     assert "all corrupted" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("told", ["small_sample", "runs/small_sample", "runs/../runs/small_sample/"])
+def test_baseline_is_a_run_by_its_name_or_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suite: list[Evaluation], told: str
+):
+    monkeypatch.chdir(tmp_path)
+    folders = [str(each.save(Path("runs") / each.name)) for each in suite]
+    page = report(folders, baseline=told)
+    known = json.loads(page.with_suffix(".json").read_text())
+    assert (sorted(known["arms"]), known["baseline"]) == (["none", "small_sample"], "small_sample")
+    assert "training seeds" not in page.read_text(encoding="utf-8")
+
+
 def test_report_takes_the_results_of_a_training(tmp_path: Path):
     (tmp_path / "demo").mkdir()
     lines = "".join(json.dumps(row) + "\n" for row in results(1.0))

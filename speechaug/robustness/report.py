@@ -142,7 +142,7 @@ def report(
 
     Args:
         runs: folders of evaluations, or of trainings; evaluations of one name are training seeds of one recognizer.
-        baseline: name of what the others are compared with, or a folder; by default the first.
+        baseline: folder or name of what the others are compared with, one of the runs or another; by default the first.
         output: page to write; the other files have its name and another ending.
         data: what was evaluated, to make the worst utterances audible; None for a page without sounds.
         pattern: of file names, for folders, such as '{text}_{speaker}_{take}.wav'.
@@ -160,9 +160,8 @@ def report(
     """
     if not runs:
         raise ValueError("report: runs must name at least one folder, got none")
-    evaluations = [load_run(run) for run in runs]
-    base = load_run(baseline) if baseline and Path(baseline).is_dir() else baseline
-    results = gather(evaluations, base)
+    evaluations = {Path(run).resolve(): load_run(run) for run in runs}
+    results = gather(list(evaluations.values()), _baseline(baseline, evaluations))
     sounds = suite_sounds(results, data, noise, rooms, pattern) if data else None
     print_results(results)
     page = write_page(output, results, sounds, examples, title=title)
@@ -170,6 +169,13 @@ def report(
     tables = [write_table(page.with_suffix(ending), numbers) for ending in (".json", ".csv", ".md")]
     print(f"Wrote {', '.join(map(str, [page, *tables]))}")
     return page
+
+
+def _baseline(baseline: str | None, evaluations: Mapping[Path, Evaluation]) -> str | Evaluation | None:
+    """Return what a folder holds, the one of the runs if it is one of theirs; a name stays a name."""
+    if baseline is None or not Path(baseline).is_dir():
+        return baseline
+    return evaluations.get(Path(baseline).resolve()) or load_run(baseline)
 
 
 def load_run(folder: str | Path) -> Evaluation:
