@@ -136,6 +136,21 @@ class Draws:
         own = {name: (self.labels.get(name, value)).tolist() for name, value in self.values.items()}
         return {"on": self.on.tolist(), **own, **{name: member.to_dict() for name, member in self.members.items()}}
 
+    def take(self, index: int) -> Draws:
+        """Return what was drawn for one row, as if it had been drawn alone."""
+        own, labels = ({name: value[index : index + 1] for name, value in held.items()} for held in self._held())
+        members = {name: member.take(index) for name, member in self.members.items()}
+        return Draws(self.on[index : index + 1], own, labels, members)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return the plain data of each row alone: that of ``take(index).to_dict()`` for every ``index``."""
+        rows: list[dict[str, Any]] = [{"on": [on]} for on in self.on.tolist()]
+        own = {name: [[one] for one in self.labels.get(name, value).tolist()] for name, value in self.values.items()}
+        for name, told in {**own, **{name: member.to_rows() for name, member in self.members.items()}}.items():
+            for row, one in zip(rows, told, strict=True):
+                row[name] = one
+        return rows
+
     def row(self, index: int) -> list[tuple[str, dict[str, Any]]]:
         """Return what is on for one row: each transform's place and parameters."""
         return [

@@ -162,10 +162,12 @@ class Rng:
         self._drawn = 0
 
     @classmethod
-    def from_ids(cls, *, seed: int, epoch: int, ids: Sequence[str], views: Sequence[int] | None = None) -> Rng:
+    def from_ids(
+        cls, *, seed: int, epoch: int | Sequence[int], ids: Sequence[str], views: Sequence[int] | None = None
+    ) -> Rng:
         """Make the streams of a batch from its examples' ids.
 
-        An id that occurs again in ``ids`` (in the same view) gets a stream of its own, by its occurrence.
+        An id that occurs again in ``ids`` (in the same view and epoch) gets a stream of its own, by its occurrence.
 
         Several rows can be views of one utterance, for consistency training: each view draws for itself, but what
         moves time (speed, shift, warp) is drawn once for all of them, so that their frames stay aligned. View 0 draws
@@ -173,13 +175,14 @@ class Rng:
 
         Args:
             seed: of the whole run.
-            epoch: counted from 0; 0 for everything that must be the same each time, such as a noisy test set.
+            epoch: counted from 0, one for all or one for each; 0 for everything that must be the same each time, such
+                as a noisy test set.
             ids: one text per example.
             views: which view of its utterance each row is, counted from 0, or ``CLEAN``; None for one view of each.
 
         Raises:
             TypeError: if ``ids`` is one text instead of a list of them.
-            ValueError: if there are not as many views as ids, or one is below ``CLEAN``.
+            ValueError: if there are not as many views or epochs as ids, or a view is below ``CLEAN``.
 
         Example:
             >>> rng = Rng.from_ids(seed=7, epoch=0, ids=["a", "a"], views=[0, 1])
@@ -193,13 +196,16 @@ class Rng:
         which = [0] * len(names) if views is None else [int(view) for view in views]
         if len(which) != len(names) or min(which, default=0) < CLEAN:
             raise ValueError(f"Rng.from_ids: views must be {len(names)} numbers, at least {CLEAN}, got {which}")
-        run = _spelled(str(seed), str(epoch))
-        texts = [f"{run}{len(name)}:{name}1:0" for name in names]
+        epochs = list(epoch) if isinstance(epoch, Sequence) else [epoch] * len(names)
+        if len(epochs) != len(names):
+            raise ValueError(f"Rng.from_ids: epoch must be one number or {len(names)}, got {len(epochs)}")
+        runs = [_spelled(str(seed), str(one)) for one in epochs]
+        texts = [f"{run}{len(name)}:{name}1:0" for run, name in zip(runs, names, strict=True)]
         if len(set(names)) < len(names):
-            seen = Counter[tuple[str, int]]()
-            for row, (name, view) in enumerate(zip(names, which, strict=True)):
-                texts[row] = run + _spelled(name, str(seen[name, view]))
-                seen[name, view] += 1
+            seen = Counter[tuple[str, int, int]]()
+            for row, told in enumerate(zip(names, epochs, which, strict=True)):
+                texts[row] = runs[row] + _spelled(told[0], str(seen[told]))
+                seen[told] += 1
         shared = _hashed(texts)
         if not any(which):
             return cls(shared)

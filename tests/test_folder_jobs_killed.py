@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +123,13 @@ class _Deadly:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, item: Item) -> Made:
-        mark = self.folder / item.recording.id
-        if item.recording.id == "always" or (item.recording.id == "once" and not mark.exists()):
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return Made(item, {"id": item.id})
+    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+        for item in items:
+            mark = self.folder / item.recording.id
+            if item.recording.id == "always" or (item.recording.id == "once" and not mark.exists()):
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield Made(item, {"id": item.id})
 
 
 @pytest.mark.parametrize("workers", [1, 3])

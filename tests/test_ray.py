@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": "E
 class Tell:
     """Work that tells which process did it."""
 
-    def __call__(self, item: Item) -> Made:
-        return Made(item, {"id": item.id, "process": os.getpid()})
+    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+        return (Made(item, {"id": item.id, "process": os.getpid()}) for item in items)
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,11 @@ class Slow:
 
     folder: Path
 
-    def __call__(self, item: Item) -> Made:
-        (self.folder / item.recording.id).touch()
-        time.sleep(0.02)
-        return Made(item, {"id": item.id})
+    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+        for item in items:
+            (self.folder / item.recording.id).touch()
+            time.sleep(0.02)
+            yield Made(item, {"id": item.id})
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,12 @@ class Killed:
     victim: str
     always: bool = False
 
-    def __call__(self, item: Item) -> Made:
-        if item.recording.id == self.victim and (self.always or not self.mark.exists()):
-            self.mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return self.work(item)
+    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+        for item in items:
+            if item.recording.id == self.victim and (self.always or not self.mark.exists()):
+                self.mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield from self.work([item])
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,13 @@
-"""One copy of one recording: read, augmented, written, told in a line of the manifest."""
+"""Copies of recordings: read, augmented together, written, each told in a line of the manifest."""
 
 from __future__ import annotations
 
 import errno
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from speechaug._recent import recent
 from speechaug._threads import one_thread
@@ -20,21 +16,66 @@ from speechaug.banks import RATES_KEPT
 from speechaug.draws import Draws
 from speechaug.folders.formats import Target, choose
 from speechaug.folders.items import Item, Made, Recording, Row
+from speechaug.folders.pieces import LONGEST_S
 from speechaug.folders.policies import at_rate
 from speechaug.folders.sidecars import carry_over
-from speechaug.folders.sounds import Header, Sound, Writer, copy_writer, make_folder, read_header
-from speechaug.folders.times import Piece, timeline
-from speechaug.rng import Rng
+from speechaug.folders.sounds import Header, Sound, copy_writer, make_folder, read_header
+from speechaug.folders.times import Move, Piece, timeline
+from speechaug.folders.together import Changed, Part, augment_pieces, augment_together
 from speechaug.transform import Transform
 
-_DIGITS = 3  # of a measured ratio
+_TOGETHER = 2**20  # samples of a batch: more than that does not stay in the cache
 
 
-class Done(NamedTuple):
-    """A piece that was augmented: where it was, what was drawn, and the ratio of speech to noise that came of it."""
+@dataclass
+class _Copy:
+    """A copy on its way.
 
-    piece: Piece
+    Attributes:
+        item: which.
+        sound: its recording.
+        target: what it is written as.
+        part: the whole recording, unless it is long.
+        changed: what became of the recording, piece by piece.
+        error: why it cannot be made.
+    """
+
+    item: Item
+    sound: Sound | None = None
+    target: Target | None = None
+    part: Part | None = None
+    changed: Iterable[Changed] = ()
+    error: Exception | None = None
+
+
+class _Done(NamedTuple):
+    """What is kept of a part when it was written: all but its samples.
+
+    Attributes:
+        first: where it begins in the recording, in samples.
+        length: its samples.
+        out_length: samples of what it became.
+        transforms: what was drawn, as plain data.
+        snr_db: the ratio of speech to noise that came of it.
+        draws: what was drawn for it and those beside it.
+        row: which of them it was.
+    """
+
+    first: int
+    length: int
+    out_length: int
+    transforms: Row
     snr_db: float | None
+    draws: Draws
+    row: int
+
+    @classmethod
+    def of(cls, one: Changed) -> _Done:
+        lengths = one.part.samples.shape[1], one.samples.shape[1]
+        return cls(one.part.first, *lengths, one.transforms, one.snr_db, one.draws, one.row)
+
+    def piece(self) -> Piece:
+        return Piece(self.first, self.length, self.out_length, self.draws.take(self.row))
 
 
 @dataclass(frozen=True)
@@ -58,31 +99,111 @@ class CopyWork:
     _last: list[Sound] = field(default_factory=list, init=False, repr=False, compare=False)
     _folders: set[Path] = field(default_factory=set, init=False, repr=False, compare=False)
 
-    def __call__(self, item: Item) -> Made:
-        """Write a copy and its sidecars; whatever is wrong with it is told, and the others can be made."""
-        try:
+    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+        """Write copies and their sidecars; whatever is wrong with one is told, and the others can be made."""
+        for copies in self._opened(items):
             with one_thread():
-                return Made(item, self._make(item))
-        except Exception as error:
-            return failed(item, error)
+                self._augment(copies)
+                made = [self._finished(copy) for copy in copies]
+            yield from made
 
     def target(self, header: Header) -> Target:
         """Say what a copy of a recording is written as."""
         heard = header.sample_rate, header.channels
         return choose(self.format, self.sample_rate, header.container, header.subtype, heard)
 
-    def _make(self, item: Item) -> Row:
-        sound = self._sound(item.recording)
-        target = self.target(sound.header)
+    def rate_of(self, recording: Recording) -> int | None:
+        """Say at which rate copies of a recording are made, in Hz; None where it cannot be read."""
+        try:
+            return self.target(read_header(recording)).sample_rate
+        except (OSError, ValueError):
+            return None
+
+    def at_rate(self, sample_rate: int) -> Transform:
+        """Return the policy with its banks at a rate; the last few are kept."""
+        return recent(self._policies, sample_rate, lambda: at_rate(self.policy, sample_rate), RATES_KEPT)
+
+    def _opened(self, items: Sequence[Item]) -> Iterator[list[_Copy]]:
+        """Read recordings, as many at a time as are augmented together."""
+        copies, samples = list[_Copy](), 0
+        for item in items:
+            copies.append(copy := _Copy(item))
+            try:
+                samples += self._open(copy)
+            except Exception as error:
+                copy.error = error
+            if samples >= _TOGETHER:
+                yield copies
+                copies, samples = [], 0
+        yield copies
+
+    def _open(self, copy: _Copy) -> int:
+        """Read a recording that is not long, unless it is the last one again; say how many samples it has."""
+        recording = copy.item.recording
+        if not self._last or self._last[0].recording != recording:
+            self._last[:] = [Sound(recording)]
+        copy.sound = sound = self._last[0]
+        copy.target = self.target(sound.header)
+        pieces: Iterable[FloatArray] = sound.pieces(copy.target.sample_rate)
+        if sound.header.duration_s <= LONGEST_S:
+            pieces = list(pieces)
+            if len(pieces) == 1:
+                copy.part = Part(recording.id, copy.item.copy, pieces[0])
+                return pieces[0].size
+        copy.changed = self._piece_by_piece(copy.item, pieces, copy.target.sample_rate)
+        return 0
+
+    def _piece_by_piece(self, item: Item, pieces: Iterable[FloatArray], sample_rate: int) -> Iterator[Changed]:
+        yield from augment_pieces(
+            self.at_rate(sample_rate), pieces, sample_rate, seed=self.seed, id=item.recording.id, copy=item.copy
+        )
+
+    def _augment(self, copies: Sequence[_Copy]) -> None:
+        """Augment what was read whole, together with others of the same form."""
+        alike = defaultdict[tuple[int, int], list[_Copy]](list)
+        for copy in copies:
+            if copy.part is not None and copy.target is not None:
+                alike[copy.target.sample_rate, len(copy.part.samples)].append(copy)
+        for (sample_rate, _), some in alike.items():
+            self._augment_together(some, sample_rate)
+
+    def _augment_together(self, copies: Sequence[_Copy], sample_rate: int) -> None:
+        parts = [copy.part for copy in copies if copy.part is not None]
+        try:
+            changed = augment_together(self.at_rate(sample_rate), parts, sample_rate, self.seed)
+        except Exception as error:
+            if len(copies) == 1:
+                copies[0].error = error
+            else:  # one by one, to find out which it was
+                for copy in copies:
+                    self._augment_together([copy], sample_rate)
+            return
+        for copy, one in zip(copies, changed, strict=True):
+            copy.changed = [one]
+
+    def _finished(self, copy: _Copy) -> Made:
+        """Write a copy, unless something was wrong with it."""
+        if copy.error is not None:
+            return failed(copy.item, copy.error)
+        try:
+            return Made(copy.item, self._write(copy))
+        except Exception as error:
+            return failed(copy.item, error)
+
+    def _write(self, copy: _Copy) -> Row:
+        item, sound, target = copy.item, copy.sound, copy.target
+        assert sound is not None and target is not None
         path = self.folder / f"{item.id}.{target.ending}"
         if path.parent not in self._folders:
             make_folder(self.folder, path)
             self._folders.add(path.parent)
+        done = list[_Done]()
         with copy_writer(path, target, sound.header.tags) as writer:
-            done = self._augment(item, sound, target.sample_rate, writer)
+            for one in copy.changed:
+                writer.write(one.samples)
+                done.append(_Done.of(one))
             duration_s = writer.frames / target.sample_rate
-            move = timeline(self.policy, [one.piece for one in done], target.sample_rate)
-            said = carry_over(item.recording, path, move, duration_s)
+            said = carry_over(item.recording, path, self._move(done, target.sample_rate), duration_s)
         return {
             "id": item.id,
             "audio": path.relative_to(self.folder).as_posix(),
@@ -96,52 +217,9 @@ class CopyWork:
             **_told(done),
         }
 
-    def rate_of(self, recording: Recording) -> int | None:
-        """Say at which rate copies of a recording are made, in Hz; None where it cannot be read."""
-        try:
-            return self.target(read_header(recording)).sample_rate
-        except (OSError, ValueError):
-            return None
-
-    def at_rate(self, sample_rate: int) -> Transform:
-        """Return the policy with its banks at a rate; the last few are kept."""
-        return recent(self._policies, sample_rate, lambda: at_rate(self.policy, sample_rate), RATES_KEPT)
-
-    def _sound(self, recording: Recording) -> Sound:
-        """Open a recording, unless it is the last one again."""
-        if not self._last or self._last[0].recording != recording:
-            self._last[:] = [Sound(recording)]
-        return self._last[0]
-
-    def _augment(self, item: Item, sound: Sound, sample_rate: int, writer: Writer) -> list[Done]:
-        policy, pieces, done = self.at_rate(sample_rate), sound.pieces(sample_rate), list[Done]()
-        id, copy = item.recording.id, item.copy
-        for y, one in augment_pieces(policy, pieces, sample_rate, seed=self.seed, id=id, copy=copy):
-            writer.write(y)
-            done.append(one)
-        return done
-
-
-def augment_pieces(
-    policy: Transform, pieces: Iterable[FloatArray], sample_rate: int, *, seed: int, id: str, copy: int
-) -> Iterator[tuple[FloatArray, Done]]:
-    """Yield the pieces of a recording augmented, and what was done; the first has the id of the recording.
-
-    Args:
-        policy: waveform policy, with banks of the rate.
-        pieces: ``(C, T)`` each.
-        sample_rate: in Hz.
-        seed: of the draws.
-        id: of the recording.
-        copy: its number, from 1.
-    """
-    first = 0
-    for number, samples in enumerate(pieces):
-        name = f"{id}#{number}" if number else id
-        draws = policy.sample(Rng.from_ids(seed=seed, epoch=copy - 1, ids=[name]))
-        y, extras = _apply(policy, samples, draws, sample_rate)
-        yield y, Done(Piece(first, samples.shape[1], y.shape[1], draws), _snr_db(extras) if samples.any() else None)
-        first += samples.shape[1]
+    def _move(self, done: Sequence[_Done], sample_rate: int) -> Move:
+        """Say where moments of a recording are in its copy; worked out where there are any."""
+        return lambda times_s: timeline(self.policy, [one.piece() for one in done], sample_rate)(times_s)
 
 
 def failed(item: Item, error: Exception) -> Made:
@@ -156,29 +234,10 @@ def explain(error: Exception) -> str:
     return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
 
 
-def _apply(
-    policy: Transform, samples: FloatArray, draws: Draws, sample_rate: int
-) -> tuple[FloatArray, Mapping[str, Tensor]]:
-    with torch.inference_mode():
-        out = policy.run(torch.from_numpy(samples)[None], None, draws, sample_rate=sample_rate)
-    y: FloatArray = out.x[0, :, : int(out.lengths[0])].numpy()
-    if y.shape[1] == 0:  # a sample that was played faster
-        y = np.zeros((len(y), 1), np.float32)
-    return y, out.extras
-
-
-def _snr_db(extras: Mapping[str, Tensor]) -> float | None:
-    """Return the ratio of the speech to all noise that was added, as the transforms measured it."""
-    ratios = [float(values[0]) for name, values in extras.items() if name.rpartition(".")[2] == "snr_db"]
-    noise = math.fsum(10.0 ** (-ratio / 10.0) for ratio in ratios if math.isfinite(ratio))
-    return round(-10.0 * math.log10(noise), _DIGITS) if noise > 0.0 else None
-
-
-def _told(done: list[Done]) -> Row:
+def _told(done: Sequence[_Done]) -> Row:
     """Tell what was done: in lists, one for each piece, where a recording was long."""
-    transforms, ratios = [one.piece.draws.to_dict() for one in done], [one.snr_db for one in done]
-    measured = any(ratio is not None for ratio in ratios)
+    measured = any(one.snr_db is not None for one in done)
     if len(done) == 1:
-        return {"transforms": transforms[0], **({"snr_db": ratios[0]} if measured else {})}
-    cuts = [one.piece.first for one in done]
-    return {"transforms": transforms, **({"snr_db": ratios} if measured else {}), "cuts": cuts}
+        return {"transforms": done[0].transforms, **({"snr_db": done[0].snr_db} if measured else {})}
+    ratios = {"snr_db": [one.snr_db for one in done]} if measured else {}
+    return {"transforms": [one.transforms for one in done], **ratios, "cuts": [one.first for one in done]}

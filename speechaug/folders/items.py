@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -87,10 +87,10 @@ class Made(NamedTuple):
 
 
 class Work(Protocol):
-    """Makes an item. It can be pickled, raises nothing, and its result depends on nothing but the item."""
+    """Makes items. It can be pickled, raises nothing, and what comes of an item depends on nothing but the item."""
 
-    def __call__(self, item: Item) -> Made:
-        """Write the sound file of an item and return its line of the manifest."""
+    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+        """Write the sound files of some items, and yield their lines of the manifest in the same order."""
 
 
 Engine = Callable[[Work, Sequence[Item], int | None], Generator[Made, None, None]]

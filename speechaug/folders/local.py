@@ -10,6 +10,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -20,7 +21,7 @@ from speechaug.folders.items import Item, Made, Work
 _ATTEMPTS = 3
 _MOST_WORKERS = 64
 _BATCHES = 16  # for each worker, at least, so that all end at about the same time
-_MOST_AT_ONCE = 32
+_MOST_AT_ONCE = 64
 _PR_SET_PDEATHSIG = 1  # of Linux
 
 Batch = list[tuple[Item, int]]
@@ -38,12 +39,12 @@ def local(work: Work, items: Sequence[Item], workers: int | None) -> Generator[M
     Returns:
         What came of each item, in any order. One whose worker died three times has failed.
     """
+    workers = min(_MOST_WORKERS, os.cpu_count() or 1) if workers is None else workers
+    batches = in_batches(items, workers)
     if workers == 0:
-        yield from map(work, items)
+        yield from chain.from_iterable(map(work, batches))
         return
-    workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-    size = batch_size(len(items), workers)
-    waiting = deque([(item, 0) for item in items[start : start + size]] for start in range(0, len(items), size))
+    waiting = deque([(item, 0) for item in batch] for batch in batches)
     pool = _Pool(work, waiting)
     try:
         pool.start(min(workers, len(waiting)))
@@ -53,14 +54,15 @@ def local(work: Work, items: Sequence[Item], workers: int | None) -> Generator[M
         pool.stop()
 
 
-def batch_size(items: int, workers: int) -> int:
-    """Say how many items a worker is given at once.
+def in_batches(items: Sequence[Item], workers: int) -> list[Sequence[Item]]:
+    """Cut items into what a worker is given at once.
 
     Args:
         items: to be made.
-        workers: that share them.
+        workers: that share them; 0 for one that has them all.
     """
-    return min(_MOST_AT_ONCE, max(1, items // (_BATCHES * workers)))
+    size = min(_MOST_AT_ONCE, max(1, len(items) // (_BATCHES * max(1, workers))))
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 class _Worker:
@@ -120,17 +122,15 @@ class _Pool:
             yield made
 
     def _replace(self, worker: _Worker) -> Iterator[Made]:
-        """Give what a dead worker had to others; what it was at is tried alone, or has failed."""
+        """Give what a dead worker was at to others, one by one, to find out which it was; or that has failed."""
         self._let_go(worker)
-        (item, attempts), *rest = worker.given
-        if rest:
-            self._waiting.appendleft(rest)
-        if attempts + 1 < _ATTEMPTS:
-            self._waiting.appendleft([(item, attempts + 1)])
+        again = [(item, attempts + 1) for item, attempts in worker.given if attempts + 1 < _ATTEMPTS]
+        self._waiting.extendleft([one] for one in reversed(again))
         if self._waiting:
             self._add()
-        if attempts + 1 == _ATTEMPTS:
-            yield Made(item, None, f"the process at it died {_ATTEMPTS} times, {_cause(worker.process.exitcode)}")
+        for item, attempts in worker.given:
+            if attempts + 1 == _ATTEMPTS:
+                yield Made(item, None, f"the process at it died {_ATTEMPTS} times, {_cause(worker.process.exitcode)}")
 
     def stop(self) -> None:
         """End what is still at work."""
@@ -162,5 +162,5 @@ def _serve(work: Work, pipe: Connection, inherited: Sequence[Connection]) -> Non
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            for item in pipe.recv():
-                pipe.send(work(item))
+            for made in work(pipe.recv()):
+                pipe.send(made)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from speechaug.folders.items import Item, Made, Work
-from speechaug.folders.local import batch_size
+from speechaug.folders.local import in_batches
 
 RETRIES = 3
 """How often an item is tried again whose worker died."""
@@ -52,8 +52,7 @@ def ray_engine(work: Work, items: Sequence[Item], workers: int | None) -> Iterat
     tasks: dict[Any, Sequence[Item]] = {}
     with _cluster(workers) as ray, _ended(tasks):
         shared = [ray.put((work, os.getcwd()))]  # in a list: a reference on its own is read anew for each task
-        size = batch_size(len(items), workers or int(ray.cluster_resources().get("CPU", 1)))
-        waiting = deque(items[start : start + size] for start in range(0, len(items), size))
+        waiting = deque(in_batches(items, workers or int(ray.cluster_resources().get("CPU", 1))))
         while waiting or tasks:
             while waiting and len(tasks) < (workers or _MOST_PENDING):
                 batch = waiting.popleft()
@@ -71,10 +70,10 @@ def ray_engine(work: Work, items: Sequence[Item], workers: int | None) -> Iterat
 
 
 def _make(shared: list[Any], batch: Sequence[Item]) -> list[Made]:
-    """Make items; in a process of the cluster."""
+    """Make the items of a batch; in a process of the cluster."""
     work, folder = _load(shared[0])
     with _within(folder):
-        return list(map(work, batch))
+        return list(work(batch))
 
 
 @lru_cache(maxsize=1)

@@ -76,12 +76,14 @@ class ShardWork:
 
     copies: CopyWork
 
-    def __call__(self, item: Item) -> Made:
-        """Write a copy of a shard; its row holds those of its samples, and what failed."""
-        try:
-            return Made(item, self._make(item))
-        except Exception as error:
-            return failed(item, error)
+    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+        """Write copies of shards; the row of each holds those of its samples, and what failed."""
+        for item in items:
+            try:
+                made = Made(item, self._make(item))
+            except Exception as error:
+                made = failed(item, error)
+            yield made
 
     def _make(self, item: Item) -> Row:
         path = self.copies.folder / f"{item.id}.tar"
@@ -152,7 +154,7 @@ class _Shard:
             return dict.fromkeys(member.name for member in members)
         if recording is None:
             return {}
-        made = self.work(Item(recording=recording, copy=self.item.copy))
+        (made,) = self.work([Item(recording=recording, copy=self.item.copy)])
         if made.is_full:  # it is no fault of the sample
             raise OSError(errno.ENOSPC, made.reason)
         if made.row is None:

@@ -65,16 +65,16 @@ class DatasetMap:
         return {name: [row[name] for row in made] for name in rows}
 
     def _copy(self, row: Row, index: int, copy: int) -> dict[str, Any]:
-        from speechaug.folders.copies import augment_pieces
         from speechaug.folders.pieces import cut
         from speechaug.folders.policies import at_rate
+        from speechaug.folders.together import augment_pieces
 
         name = str(row.get("id", index))
         samples, rate = _sound(row[self.column], name)
         policy, pieces = at_rate(self.policy, rate), cut([samples], rate)
         with one_thread():
             done = augment_pieces(policy, pieces, rate, seed=self.seed, id=name, copy=copy)
-            y = np.concatenate([y for y, _ in done], axis=1)
+            y = np.concatenate([one.samples for one in done], axis=1)
         told = {"id": f"{name}_aug{copy}"} if isinstance(row.get("id"), str) else {}
         return {**row, **told, self.column: {"bytes": _flac(y, rate), "path": f"{name}_aug{copy}.flac"}}
 
