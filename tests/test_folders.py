@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import unicodedata
@@ -239,6 +240,22 @@ def test_names_that_would_be_the_same(tmp_path: Path) -> None:
     if len(list((tmp_path / "src").iterdir())) == 5:  # upper and lower case are different here
         assert [name.partition("-")[0] for name in names if "-" in name] == ["A.wav", "a.wav"]
         assert len({name.casefold() for name in names}) == 5
+
+
+def test_names_may_clash_where_they_are_left_out(tmp_path: Path) -> None:
+    audio.write(tmp_path / "s.wav", np.full(80, 0.1), 8_000)
+    for name in ("0/x.tar", "1/x.tar", "1/X.tar"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with tarfile.open(tmp_path / name, "w") as tar:
+            tar.add(tmp_path / "s.wav", "s.wav")
+    sources = {"ids": (f"{tmp_path}/{{0..1}}/x.tar", {"limit": 1})}
+    if len(list((tmp_path / "1").iterdir())) == 2:  # upper and lower case are different here
+        sources["names"] = (f"{tmp_path}/1", {"exclude": ["X"]})
+    for clash, (source, left) in sources.items():
+        with pytest.raises(ValueError, match=f"must have different {clash}, got the same for"):
+            sa.augment_manifest(source, tmp_path / clash, sa.Gain(), workers=0)
+        sa.augment_manifest(source, tmp_path / clash, sa.Gain(), workers=0, **left)  # type: ignore[arg-type]
+        assert [path.name for path in (tmp_path / clash).glob("*.tar")] == ["x_aug1.tar"]
 
 
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:

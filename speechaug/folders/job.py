@@ -108,16 +108,17 @@ def _check(options: Options) -> None:
 
 def _choose(recordings: Sequence[Recording], options: Options) -> Sequence[Recording]:
     """Leave out what is excluded or beyond the limit; refuse copies that would have the same name."""
+    left = [one for one in recordings if not _fits(one.id, options.exclude)]
+    if not left:
+        raise ValueError(f"augment: exclude must leave a recording, got {list(options.exclude)!r}")
+    limit = min(options.limit or len(left), len(left))
+    chosen = [left[number * len(left) // limit] for number in range(limit)]
     for told, as_said in (("id", str), ("name", str.casefold)):
-        counts = Counter(as_said(getattr(one, told)) for one in recordings)
-        twice = [one.id for one in recordings if counts[as_said(getattr(one, told))] > 1]
+        counts = Counter(as_said(getattr(one, told)) for one in chosen)
+        twice = [one.id for one in chosen if counts[as_said(getattr(one, told))] > 1]
         if twice:
             raise ValueError(f"augment: recordings must have different {told}s, got the same for {shorten(twice)}")
-    chosen = [one for one in recordings if not _fits(one.id, options.exclude)]
-    if not chosen:
-        raise ValueError(f"augment: exclude must leave a recording, got {list(options.exclude)!r}")
-    limit = min(options.limit or len(chosen), len(chosen))
-    return [chosen[number * len(chosen) // limit] for number in range(limit)]
+    return chosen
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:
