@@ -13,6 +13,9 @@ from speechaug.cli.run import run
 EXPECTED = ("ValueError", "OSError", "MisconfigurationException", "YAMLError")
 """Names of the errors whose message says all; by name, so that nothing heavy is imported for them."""
 
+IN_THE_SHELL = {"overwrite=True": "--overwrite", "the same call": "the same command"}
+"""What messages say to who calls a function, and what they say here."""
+
 
 def main() -> None:
     """Run the command line; errors and warnings are one line each."""
@@ -26,7 +29,7 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
         except KeyboardInterrupt as stop:
-            print("; ".join(["speechaug: stopped", *map(str, stop.args)]), file=sys.stderr)
+            print("; ".join(["speechaug: stopped", *map(_in_the_shell, stop.args)]), file=sys.stderr)
             code = 130
         except Exception as error:
             if "--debug" in sys.argv[1:]:
@@ -42,10 +45,18 @@ def _line(error: Exception) -> str:
     name = type(error).__name__
     if text.startswith("Caught ") and " in DataLoader worker process" in text:  # the worker's traceback follows
         text = text.strip().splitlines()[-1].removeprefix(f"{name}: ")
-    text = " ".join(text.split())
+    text = _in_the_shell(text)
     if {kind.__name__ for kind in type(error).__mro__}.intersection(EXPECTED):
         return text
     return f"{name}: {text} (--debug shows where)"
+
+
+def _in_the_shell(text: object) -> str:
+    """Write a message in one line, in the words of the command line."""
+    told = " ".join(str(text).split())
+    for words, ours in IN_THE_SHELL.items():
+        told = told.replace(words, ours)
+    return told
 
 
 def _show_warning(
@@ -57,7 +68,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     if issubclass(category, UserWarning):
-        print(f"speechaug: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"speechaug: warning: {_in_the_shell(message)}", file=sys.stderr)
     else:
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
 

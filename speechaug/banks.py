@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +53,9 @@ class Bank:
         digest: hash the contents must have, written by ``to_dict``; None to accept any.
         weights: relative chance of each first-level subfolder, shared by its clips; equal chance per clip when None.
 
+    Attributes:
+        beside: where the file lies that names a relative folder which is not there; for messages.
+
     Raises:
         ValueError: at first use, if the folder is missing, holds no usable audio or does not match ``digest``.
 
@@ -79,6 +82,7 @@ class Bank:
         self.weights = None if weights is None else {name: float(weight) for name, weight in weights.items()}
         if not all(0.0 <= weight < math.inf for weight in (self.weights or {}).values()):
             raise ValueError(f"Bank: weights must be finite and not negative, got {weights}")
+        self.beside: Path | None = None
         self._expected = digest
         self._names: tuple[str, ...] = ()
         self._hashes: tuple[str, ...] = ()
@@ -137,10 +141,11 @@ class Bank:
                 "Bank: its clips were given as arrays and are not in the file; "
                 'pass them again: load_policy(path, banks={"AddNoise": bank}) with the member\'s name'
             )
-        where = Path(self.folder).absolute()
-        if not where.is_dir():
+        if not Path(self.folder).is_dir():
+            places = [place for place in (self.beside, Path()) if place is not None]
+            tried = " or ".join(str((place / self.folder).absolute()) for place in places)
             raise ValueError(
-                f"Bank: folder must be an existing folder, got {self.folder!r} (no folder {where}); "
+                f"Bank: folder must be an existing folder, got {self.folder!r} (no folder {tried}); "
                 'to use another, load_policy(path, banks={"AddNoise": "folder/"}) with the member\'s name'
             )
         names, hashes, clips, bad = _decode(Path(self.folder), self.sample_rate)
@@ -441,13 +446,3 @@ def _looped(clips: Clips, sample_rate: int) -> Clips:
         parts.append(torch.cat([head.round().clamp(-32767, 32767), clip[fade:period]]).to(torch.int16))
     length = torch.tensor([len(part) for part in parts])
     return clips._replace(pcm=torch.cat(parts), start=torch.cumsum(length, 0) - length, length=length)
-
-
-def resolve(banks: Mapping[str, Bank | str | Path], place: str, saved: dict[str, Any]) -> Any:
-    """Return the bank to use at a place of a policy: the one given, the saved one from another folder, or the saved."""
-    given = banks.get(place)
-    if isinstance(given, Bank):
-        return given
-    if given is not None:
-        saved = {**saved, "init_args": {**saved["init_args"], "folder": str(given)}}
-    return saved

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from speechaug.banks import Bank, resolve
+from speechaug.banks import Bank
 from speechaug.transform import Transform, from_dict
 
 VERSION = 1
@@ -42,7 +42,7 @@ def load_policy(path: str | Path, *, banks: Mapping[str, Bank | str | Path] | No
     Banks are decoded at first use: a policy loads where their folders are absent.
 
     Args:
-        path: the YAML file; folders in it are relative to the working directory.
+        path: the YAML file. A relative folder in it is looked for beside the file, then where the program runs.
         banks: other banks, by the member's place (``"AddNoise"``, ``"AddNoise.1"``, ``"OneOf/Reverb"``). A folder must
             hold the clips the policy was saved with; a :class:`Bank` is used as it is.
 
@@ -65,11 +65,27 @@ def load_policy(path: str | Path, *, banks: Mapping[str, Bank | str | Path] | No
             f"load_policy: banks must name members with a bank ({', '.join(members) or 'none'}), got {unknown}"
         )
     for place, arguments in members.items():
-        arguments["bank"] = resolve(given, place, arguments["bank"])
+        arguments["bank"] = _bank(arguments["bank"], given.get(place), Path(path).parent)
     policy = from_dict(data)
     if not isinstance(policy, Transform):
         raise ValueError(f"load_policy: {path} must hold a transform, got {type(policy).__name__}")
     return policy
+
+
+def _bank(saved: dict[str, Any], given: Bank | str | Path | None, beside: Path) -> Any:
+    """Return the bank to use: the one given, the saved one from the folder given, or from its own."""
+    if isinstance(given, Bank):
+        return given
+    arguments = dict(saved.get("init_args") or {})
+    folder = arguments.get("folder") if given is None else given
+    if folder is None:
+        return saved
+    own = beside / folder  # an absolute one stays
+    is_there = given is None and own.is_dir()
+    bank = from_dict({**saved, "init_args": {**arguments, "folder": str(own if is_there else folder)}})
+    if isinstance(bank, Bank) and given is None and not is_there:
+        bank.beside = beside
+    return bank
 
 
 def _with_banks(data: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
 
 import numpy as np
 import pytest
@@ -231,6 +233,31 @@ def test_yaml_round_trip_and_banks_elsewhere(tmp_path, noise_folder):
     next(elsewhere.rglob("*.wav")).unlink()
     with pytest.raises(ValueError, match="must have the digest"):
         sa.load_policy(tmp_path / "policy.yaml", banks={"OneOf/AddNoise": elsewhere}).sample(rng())
+
+
+def test_a_relative_folder_is_looked_for_beside_the_file_first(tmp_path, noise_folder, monkeypatch):
+    (tmp_path / "policies").mkdir()
+    file, beside, here = tmp_path / "policies" / "policy.yaml", tmp_path / "policies" / "sounds", tmp_path / "sounds"
+    noise_folder.rename(here)
+    monkeypatch.chdir(tmp_path)
+    policy = sa.AddNoise(bank=sa.Bank("sounds", sample_rate=RATE))
+    sa.save_policy(policy, file)
+    assert sa.load_policy(file).bank.folder == "sounds"
+    assert sa.load_policy(file) == policy
+    here.rename(beside)
+    monkeypatch.chdir("/")
+    found = sa.load_policy(file)
+    assert found.bank.folder == str(beside)
+    sa.save_policy(found, tmp_path / "again.yaml")  # elsewhere, so that the folder is told in full
+    assert sa.load_policy(tmp_path / "again.yaml").sample(rng()) == found.sample(rng())
+    beside.rename(tmp_path / "given")
+    for absent in (sa.load_policy(file), pickle.loads(pickle.dumps(sa.load_policy(file)))):
+        with pytest.raises(ValueError, match=f"no folder {re.escape(str(beside))} or /sounds"):
+            absent.sample(rng())
+    given = sa.load_policy(file, banks={"AddNoise": tmp_path / "given"})
+    assert given.sample(rng()) == found.sample(rng())
+    with pytest.raises(ValueError, match=f"no folder {re.escape(str(here))}"):
+        sa.load_policy(file, banks={"AddNoise": here}).sample(rng())
 
 
 @pytest.mark.parametrize(
