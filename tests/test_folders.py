@@ -404,3 +404,46 @@ def test_progress_tells_hours_and_time_left(src: Path, tmp_path: Path, capsys: p
     sa.augment_folder(src, tmp_path / "dst", sa.Gain(), workers=0, progress=True)
     told = capsys.readouterr().err
     assert "augmenting" in told and "4/4" in told and "h/s" in told
+
+
+def test_a_preset_with_recorded_noise_and_rooms(src: Path, tmp_path: Path, noise_folder: Path) -> None:
+    rooms = tmp_path / "rooms"
+    audio.write(rooms / "room.wav", np.eye(1, 800, 40, dtype=np.float32)[0], 8_000)
+    preset = sa.presets.small_sample(*(sa.Bank(folder, sample_rate=16_000) for folder in (noise_folder, rooms)))
+    sa.augment_folder(src, tmp_path / "python", preset, workers=0)
+    sa.augment_folder(src, tmp_path / "named", "small_sample", noise=noise_folder, rooms=str(rooms), workers=0)
+    told = (tmp_path / "named" / "manifest.jsonl").read_bytes()
+    assert told == (tmp_path / "python" / "manifest.jsonl").read_bytes()
+    assert b"AddNoise" in told and b"Reverb" in told
+    other = tmp_path / "other noise"
+    audio.write(other / "hiss.wav", np.random.default_rng(9).uniform(-0.1, 0.1, 8_000), 8_000)
+    with pytest.raises(ValueError, match="made with another policy; overwrite=True"):
+        sa.augment_folder(src, tmp_path / "named", "small_sample", noise=other, rooms=rooms, workers=0)
+    noise_folder.rename(tmp_path / "moved")  # the same noise elsewhere is the same job
+    done = sa.augment_folder(src, tmp_path / "named", "small_sample", noise=tmp_path / "moved", rooms=rooms, workers=0)
+    assert done.made == 0
+
+
+@pytest.mark.parametrize("given", [{"noise": "sounds"}, {"rooms": "sounds"}])
+def test_noise_and_rooms_are_for_presets_only(src: Path, tmp_path: Path, given: dict[str, str]) -> None:
+    (name,) = given
+    sa.save_policy(sa.Gain(), tmp_path / "policy.yaml")
+    for policy in (sa.Gain(), tmp_path / "policy.yaml"):
+        with pytest.raises(ValueError, match=f"augment: {name} must be None unless policy is small_sample.*under bank"):
+            sa.augment_folder(src, tmp_path / "dst", policy, workers=0, **given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"augment: {name} must be an existing folder or a bank, got 'sounds'"):
+        sa.augment_manifest(src, tmp_path / "dst", "small_sample", pattern="{text}.wav", **given)  # type: ignore[arg-type]
+
+
+def test_a_dry_run_looks_for_banks(src: Path, tmp_path: Path, policy: sa.Compose, noise_folder: Path) -> None:
+    sa.save_policy(policy, tmp_path / "policy.yaml")
+    dry = {"workers": 0, "dry_run": True}
+    assert sa.augment_folder(src, tmp_path / "dst", tmp_path / "policy.yaml", **dry).made == 4  # type: ignore[arg-type]
+    for path in noise_folder.rglob("*.wav"):
+        path.rename(path.with_suffix(".txt"))
+    with pytest.raises(ValueError, match="Bank: folder must hold usable audio files"):
+        sa.augment_folder(src, tmp_path / "dst", tmp_path / "policy.yaml", **dry)  # type: ignore[arg-type]
+    noise_folder.rename(tmp_path / "moved")
+    with pytest.raises(ValueError, match="Bank: folder must be an existing folder"):
+        sa.augment_folder(src, tmp_path / "dst", tmp_path / "policy.yaml", **dry)  # type: ignore[arg-type]
+    assert not (tmp_path / "dst").exists()

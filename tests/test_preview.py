@@ -289,6 +289,17 @@ def test_a_policy_from_python_with_a_bank_of_another_rate(folder: Path, tmp_path
     assert "clip-0, SNR 3 dB" in words(page) and "measured SNR 3 dB" in words(page)
 
 
+def test_a_preset_with_recorded_noise(folder: Path, noise_folder: Path, tmp_path: Path):
+    page = shown(tmp_path, folder / "a.wav", "small_sample", draws=1, noise=noise_folder)
+    assert "What small_sample does to 1 recording." in words(page)
+    made = f"sa.presets.small_sample(noises=sa.Bank({str(noise_folder)!r}, sample_rate=16000))"
+    assert made in unescape(page)
+    heard = sound(Page(page).all("audio")[3]["src"])[0]
+    assert len(heard) == np.shape(replayed(page)["augmented"])[-1]
+    with pytest.raises(ValueError, match="preview: noise must be None unless policy is small_sample"):
+        preview(folder / "a.wav", "specaugment", noise=noise_folder, output=tmp_path / "page.html")
+
+
 # Spectrogram policies.
 
 

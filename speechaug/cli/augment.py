@@ -14,6 +14,8 @@ def run_augment(
     dst: str,
     *,
     policy: str,
+    noise: str | None = None,
+    rooms: str | None = None,
     pattern: str | None = None,
     exclude: str | list[str] | None = None,
     **options: Any,
@@ -28,6 +30,8 @@ def run_augment(
         src: folder of recordings; or a table, a Kaldi data directory, or tar shards.
         dst: folder to write to, outside src; new, empty or begun by the same command.
         policy: YAML file of a policy, or small_sample.
+        noise: folder of recorded noise for small_sample, which else adds coloured noise alone.
+        rooms: folder of room responses for small_sample, which else adds no reverberation.
         pattern: of file names that say what was said, such as '{text}_{speaker}_{take}.wav'.
         exclude: patterns of paths or ids that are left out, such as 'noise/*'; several are '["noise/*", "*.mp3"]'.
 
@@ -36,9 +40,11 @@ def run_augment(
     """
     given = [exclude] if isinstance(exclude, str) else exclude or []
     if has_transcripts(src, pattern):
-        report = augment_manifest(src, dst, policy, pattern=pattern, exclude=given, **options)
+        report = augment_manifest(
+            src, dst, policy, noise=noise, rooms=rooms, pattern=pattern, exclude=given, **options
+        )
     else:
-        report = augment_folder(src, dst, policy, exclude=given, **options)
+        report = augment_folder(src, dst, policy, noise=noise, rooms=rooms, exclude=given, **options)
     print(f"Nothing is written; this would be:\n{report}" if options["dry_run"] else report)
     return 1 if report.failures else 0
 

@@ -124,7 +124,8 @@ bytes.""",
         places=("src", "dst"),
         examples=r"""
   speechaug augment digits/ more/ --policy policy.yaml --copies 5
-  speechaug augment digits/ more/ --policy small_sample --dry-run
+  speechaug augment digits/ more/ --policy small_sample --noise noise/ \
+      --rooms rir/ --dry-run
   speechaug augment train.jsonl more/ --policy policy.yaml --format wav
   speechaug augment data/train more/ --policy policy.yaml        Kaldi
   speechaug augment 'train-{000..127}.tar' more/ --policy policy.yaml
@@ -142,6 +143,7 @@ could not be used: they are listed at the end, and all others are done.""",
         examples=r"""
   speechaug preview digits/ --policy policy.yaml
   speechaug preview one.wav --policy small_sample --draws 4 --output one.html
+  speechaug preview digits/ --policy small_sample --noise noise/ --rooms rir/
   speechaug preview digits/ --policy specaugment:LD
   speechaug preview digits/ --policy policy.yaml --serve --browse
                                               with buttons for fresh draws""",

@@ -7,11 +7,15 @@ from typing import Any
 from speechaug.preview import preview
 
 
-def run_preview(files: list[str], *, policy: str, **options: Any) -> None:
+def run_preview(
+    files: list[str], *, policy: str, noise: str | None = None, rooms: str | None = None, **options: Any
+) -> None:
     """Hear and see what a policy does to recordings: one page that holds everything.
 
     Args:
         files: recordings, or a folder, of which a few are taken.
         policy: YAML file of a policy, small_sample or specaugment:NAME.
+        noise: folder of recorded noise for small_sample.
+        rooms: folder of room responses for small_sample.
     """
-    preview(files[0] if len(files) == 1 else files, policy, **options)
+    preview(files[0] if len(files) == 1 else files, policy, noise=noise, rooms=rooms, **options)

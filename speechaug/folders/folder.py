@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from speechaug.banks import Bank
 from speechaug.data.patterns import SOUNDS, visible_files
 from speechaug.folders.items import Options, Recording, Report
 from speechaug.folders.job import run_job
+from speechaug.folders.policies import with_sounds
 from speechaug.transform import Transform
 
 _ENDINGS = frozenset(SOUNDS) | {".oga", ".rf64", ".nist", ".sph", ".m4a", ".aac", ".mp4", ".wma", ".amr", ".webm"}
@@ -23,6 +25,8 @@ def augment_folder(
     dst: str | Path,
     policy: Transform | str | Path,
     *,
+    noise: Bank | str | Path | None = None,
+    rooms: Bank | str | Path | None = None,
     copies: int = 1,
     seed: int = 0,
     workers: int | None = None,
@@ -43,6 +47,8 @@ def augment_folder(
         src: folder of recordings (WAV, FLAC, OGG, Opus, MP3 and others; any rate, any number of channels).
         dst: folder to write to, new or empty or begun with the same arguments; neither within ``src`` nor around it.
         policy: waveform policy, its YAML file or ``small_sample``.
+        noise: folder or bank of recorded noise for ``small_sample``, at any rate; other policies have their own.
+        rooms: folder or bank of room responses for ``small_sample``.
         copies: of each recording.
         seed: another seed, other draws.
         workers: processes; 0 for none beside this one, None for as many as there are cores.
@@ -82,7 +88,8 @@ def augment_folder(
         engine=engine,
         progress=progress,
     )
-    return run_job(find_recordings(Path(src), Path(dst)), dst, policy, options)
+    chosen = with_sounds(policy, noise, rooms, "augment")
+    return run_job(find_recordings(Path(src), Path(dst)), dst, chosen, options)
 
 
 def find_recordings(src: Path, dst: Path) -> list[Recording]:

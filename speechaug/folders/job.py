@@ -144,6 +144,8 @@ def _rehearse(work: CopyWork, chosen: Iterable[Recording], options: Options, uni
         copies = [Item(recording=one, copy=copy) for copy in range(1, options.copies + 1)] if lengths_s else []
         missing = sum(not _is_made(journal, item) for item in copies)
         files, made, audio_s = files + len(copies), made + missing, audio_s + missing * sum(lengths_s)
+    for bank in banks(work.policy) if made else ():
+        bank.look()
     return Report(work.folder, files, made, audio_s, tuple(failures))
 
 

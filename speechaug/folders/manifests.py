@@ -11,6 +11,7 @@ from typing import Any
 from speechaug._lines import whole_lines
 from speechaug._names import file_names
 from speechaug._open import Encoded
+from speechaug.banks import Bank
 from speechaug.data.hugging_face import Row as HeldRow
 from speechaug.data.hugging_face import other_columns
 from speechaug.data.manifest import Utterance
@@ -20,6 +21,7 @@ from speechaug.folders.folder import check_apart
 from speechaug.folders.items import Failure, Item, Options, Recording, Report, Row
 from speechaug.folders.job import run_job
 from speechaug.folders.journal import MANIFEST_FILE
+from speechaug.folders.policies import with_sounds
 from speechaug.folders.tar import augment_shards
 from speechaug.transform import Transform
 
@@ -32,6 +34,8 @@ def augment_manifest(
     dst: str | Path,
     policy: Transform | str | Path,
     *,
+    noise: Bank | str | Path | None = None,
+    rooms: Bank | str | Path | None = None,
     pattern: str | None = None,
     copies: int = 1,
     seed: int = 0,
@@ -63,6 +67,8 @@ def augment_manifest(
         src: what :func:`speechaug.read_manifest` reads.
         dst: folder to write to, new or empty or begun with the same arguments.
         policy: waveform policy, its YAML file or ``small_sample``.
+        noise: folder or bank of recorded noise for ``small_sample``, at any rate; other policies have their own.
+        rooms: folder or bank of room responses for ``small_sample``.
         pattern: of file names, for a folder, such as ``{text}_{speaker}_{take}.wav``.
         copies: of each utterance, with ``_aug1``, ``_aug2`` and so on behind its id.
         seed: another seed, other draws.
@@ -106,15 +112,16 @@ def augment_manifest(
         engine=engine,
         progress=progress,
     )
+    chosen = with_sounds(policy, noise, rooms, "augment")
     shards = shards_of(src) if pattern is None else []
     if shards:
         _check_apart(src, dst, shards)
-        return augment_shards(shards, dst, policy, options)
+        return augment_shards(shards, dst, chosen, options)
     utterances = read_manifest(src, pattern)
     _check_apart(src, dst, [said.audio for said in utterances])
     kind = _kind_of(src, pattern, utterances)
     recordings = list(_recordings(utterances, kind))
-    report = run_job(recordings, dst, policy, options)
+    report = run_job(recordings, dst, chosen, options)
     if not dry_run:
         kind.write(list(_copies(recordings, copies, report.folder)), report.folder)
     return replace(report, problems=kind.problems + report.problems)

@@ -15,6 +15,44 @@ from speechaug.transform import Transform
 
 T = TypeVar("T", bound=Transform)
 
+BANK_RATE = 16_000
+"""Of the banks that are made of folders, in Hz; they are brought to that of each recording."""
+
+
+def with_sounds(
+    policy: Transform | str | Path, noise: Bank | str | Path | None, rooms: Bank | str | Path | None, owner: str
+) -> Transform | str | Path:
+    """Give a preset recorded noise and rooms; without any, return the policy as it is.
+
+    Args:
+        policy: which.
+        noise: folder or bank for the preset.
+        rooms: folder or bank of room responses for the preset.
+        owner: who asks, for messages.
+
+    Raises:
+        ValueError: if the policy is no preset, or there is no such folder.
+    """
+    given = {name: source for name, source in {"noise": noise, "rooms": rooms}.items() if source is not None}
+    if not given:
+        return policy
+    if policy != "small_sample":
+        name, source = next(iter(given.items()))
+        raise ValueError(
+            f"{owner}: {name} must be None unless policy is small_sample, got {str(source)!r}; another policy has "
+            "its folders in its YAML file, under bank, and load_policy(path, banks=...) gives it others"
+        )
+    noises, responses = (_bank(name, given.get(name), owner) for name in ("noise", "rooms"))
+    return presets.small_sample(noises=noises, rooms=responses)
+
+
+def _bank(name: str, source: Bank | str | Path | None, owner: str) -> Bank | None:
+    if source is None or isinstance(source, Bank):
+        return source
+    if not Path(source).is_dir():
+        raise ValueError(f"{owner}: {name} must be an existing folder or a bank, got {str(source)!r}")
+    return Bank(source, sample_rate=BANK_RATE)
+
 
 def resolve(policy: Transform | str | Path) -> Transform:
     """Return the policy for an object, a YAML file or the name of a preset.

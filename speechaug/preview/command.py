@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechaug._lines import write_text
+from speechaug.banks import Bank
 from speechaug.preview.cards import STRENGTHS
 from speechaug.preview.excerpts import Excerpt, read_excerpts
 from speechaug.preview.gallery import Gallery
@@ -23,6 +24,8 @@ def preview(
     files: str | Path | Sequence[str | Path],
     policy: Transform | str | Path,
     *,
+    noise: Bank | str | Path | None = None,
+    rooms: Bank | str | Path | None = None,
     output: str | Path = "preview.html",
     draws: int = 2,
     seed: int = 0,
@@ -42,6 +45,8 @@ def preview(
         files: a recording, several, or a folder, of which a few recordings spread over it are taken.
         policy: a transform, a policy's YAML file, or the name of a preset. Banks are brought to the rate of each
             recording.
+        noise: folder or bank of recorded noise for ``small_sample``; other policies have their own.
+        rooms: folder or bank of room responses for ``small_sample``.
         output: page to write.
         draws: how many draws of each recording are shown, with the seeds ``seed``, ``seed + 1`` and so on.
         seed: of the first draw.
@@ -70,7 +75,7 @@ def preview(
             raise ValueError(f"preview: {name} must be >= {least}, got {value!r}")
     if not 0 < seconds <= 60:
         raise ValueError(f"preview: seconds must be in (0, 60], got {seconds!r}")
-    source = Source.of(policy)
+    source = Source.of(policy, noise, rooms)
     excerpts = read_excerpts([files] if isinstance(files, (str, Path)) else files, limit, seconds)
     _check_size(excerpts, draws)
     gallery = Gallery(excerpts, source, range(seed, seed + draws))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from speechaug import presets
 from speechaug.augmenter import leaves
-from speechaug.folders.policies import at_rate
+from speechaug.banks import Bank
+from speechaug.folders.policies import BANK_RATE, at_rate, with_sounds
 from speechaug.policy_file import load_policy
 from speechaug.preview.excerpts import Excerpt
 from speechaug.transform import Transform
@@ -36,17 +38,28 @@ class Source:
     loads: str
 
     @classmethod
-    def of(cls, given: Transform | str | Path) -> Source:
+    def of(
+        cls,
+        given: Transform | str | Path,
+        noise: Bank | str | Path | None = None,
+        rooms: Bank | str | Path | None = None,
+    ) -> Source:
         """Find a policy: a transform, a YAML file or the name of a preset, such as ``specaugment:small``.
 
+        Args:
+            given: which.
+            noise: folder or bank of recorded noise for ``small_sample``.
+            rooms: folder or bank of room responses for ``small_sample``.
+
         Raises:
-            ValueError: if there is none, or it mixes the examples of a batch.
+            ValueError: if there is none, it mixes the examples of a batch, or noise or rooms are not for it.
 
         Example:
             >>> Source.of("specaugment:small").loads
             "sa.presets.specaugment('small')"
         """
-        source = cls._find(given)
+        policy: Any = with_sounds(given, noise, rooms, "preview")
+        source = cls._find(given) if policy is given else cls(policy, str(given), _made(noises=noise, rooms=rooms))
         mixing = sorted({type(leaf).__name__ for _, leaf in leaves(source.policy) if leaf.mixes_rows})
         if mixing:
             raise ValueError(
@@ -91,3 +104,13 @@ class Source:
             (_SOUND if is_sound else _FEATURES).format(seed=seed, id=excerpt.id),
         ]
         return "\n".join(lines)
+
+
+def _made(**sounds: Bank | str | Path | None) -> str:
+    """Return Python that makes the preset; banks that came from Python are not told."""
+    told = [
+        f"{name}={'...' if isinstance(source, Bank) else f'sa.Bank({str(source)!r}, sample_rate={BANK_RATE})'}"
+        for name, source in sounds.items()
+        if source is not None
+    ]
+    return f"sa.presets.small_sample({', '.join(told)})"
