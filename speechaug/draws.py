@@ -138,7 +138,8 @@ class Draws:
 
     def take(self, index: int) -> Draws:
         """Return what was drawn for one row, as if it had been drawn alone."""
-        own, labels = ({name: value[index : index + 1] for name, value in held.items()} for held in self._held())
+        own = {name: value[index : index + 1] for name, value in self.values.items()}
+        labels = {name: label[index : index + 1] for name, label in self.labels.items()}
         members = {name: member.take(index) for name, member in self.members.items()}
         return Draws(self.on[index : index + 1], own, labels, members)
 

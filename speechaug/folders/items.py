@@ -13,6 +13,9 @@ Row = dict[str, Any]
 """A line of the manifest: ``id``, ``audio``, ``source``, ``source_hash``, ``copy``, ``sample_rate``, ``duration``,
 ``transforms`` and what else is known."""
 
+MOST_AT_ONCE = 64
+"""Items that a worker is given to make together."""
+
 _SHOWN = 10
 
 

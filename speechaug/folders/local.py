@@ -8,21 +8,24 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from speechaug.folders.items import Item, Made, Work
+from speechaug.folders.items import MOST_AT_ONCE, Item, Made, Work
 
 _ATTEMPTS = 3
 _MOST_WORKERS = 64
 _BATCHES = 16  # for each worker, at least, so that all end at about the same time
-_MOST_AT_ONCE = 64
+_MOMENT_S = 0.1  # how long what is done may stay untold
 _PR_SET_PDEATHSIG = 1  # of Linux
+
+T = TypeVar("T")
 
 Batch = list[tuple[Item, int]]
 """Items, and how often each was begun by a worker that died."""
@@ -61,7 +64,7 @@ def in_batches(items: Sequence[Item], workers: int) -> list[Sequence[Item]]:
         items: to be made.
         workers: that share them; 0 for one that has them all.
     """
-    size = min(_MOST_AT_ONCE, max(1, len(items) // (_BATCHES * max(1, workers))))
+    size = min(MOST_AT_ONCE, max(1, len(items) // (_BATCHES * max(1, workers))))
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
@@ -110,16 +113,17 @@ class _Pool:
         ready = set(wait([worker.pipe for worker in self.workers]))
         for worker in [worker for worker in self.workers if worker.pipe in ready]:
             try:
-                made = worker.pipe.recv()
+                told = worker.pipe.recv()
             except (EOFError, OSError):
                 yield from self._replace(worker)
                 continue
-            del worker.given[0]  # they come in the order in which they were given
+            made = [Made(item, *one) for (item, _), one in zip(worker.given, told, strict=False)]
+            del worker.given[: len(made)]  # they come in the order in which they were given
             if not worker.given and self._waiting:
                 worker.give(self._waiting.popleft())
             elif not worker.given:
                 self._let_go(worker)
-            yield made
+            yield from made
 
     def _replace(self, worker: _Worker) -> Iterator[Made]:
         """Give what a dead worker was at to others, one by one, to find out which it was; or that has failed."""
@@ -162,5 +166,17 @@ def _serve(work: Work, pipe: Connection, inherited: Sequence[Connection]) -> Non
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            for made in work(pipe.recv()):
-                pipe.send(made)
+            for told in _by_time(made[1:] for made in work(pipe.recv())):
+                pipe.send(told)
+
+
+def _by_time(told: Iterable[T]) -> Iterator[list[T]]:
+    """Put together what comes within a moment."""
+    together, since = list[T](), time.monotonic()
+    for one in told:
+        together.append(one)
+        if time.monotonic() - since > _MOMENT_S:
+            yield together
+            together, since = [], time.monotonic()
+    if together:
+        yield together

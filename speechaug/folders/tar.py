@@ -10,9 +10,9 @@ import tarfile
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import starmap
+from itertools import islice, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from speechaug.data.manifest import shorten
 from speechaug.data.patterns import SOUNDS
 from speechaug.data.shards import collect, members_of, open_tar, sample_of, utterance_of
 from speechaug.folders.copies import CopyWork, failed
-from speechaug.folders.items import Failure, Item, Made, Options, Recording, Report, Row
+from speechaug.folders.items import MOST_AT_ONCE, Failure, Item, Made, Options, Recording, Report, Row
 from speechaug.folders.job import Unit, run_job
 from speechaug.folders.journal import MANIFEST_FILE
 from speechaug.folders.sidecars import ENDINGS
@@ -110,6 +110,9 @@ class ShardWork:
         }
 
 
+_Changes = dict[str, "_Change | None"]  # by the names of members; nothing for one that is left out
+
+
 @dataclass
 class _Shard:
     """A shard that is being copied.
@@ -133,37 +136,49 @@ class _Shard:
             samples: dict[str, list[tarfile.TarInfo]] = defaultdict(list)
             for member in members:
                 samples[sample_of(member)[0]].append(member)
-            changes: dict[str, dict[str, _Change | None]] = {"": {}}
+            changes: dict[str, _Changes] = {"": {}}
+            ahead = _some(name for name in samples if name)
             for member in members:
                 name = sample_of(member)[0]
                 if name not in changes:
-                    changes[name] = self._augment(name, samples[name], tar)
+                    changes.update(self._augment({one: samples[one] for one in next(ahead)}, tar))
                 _add(out, tar, member, changes[name])
                 if name and member is samples[name][-1]:
                     shutil.rmtree(self.work.folder / _scratch(name), ignore_errors=True)
 
-    def _augment(
-        self, name: str, members: Sequence[tarfile.TarInfo], tar: tarfile.TarFile
-    ) -> dict[str, _Change | None]:
-        """Copy the sound of a sample, and say what its members become; those that are not named stay as they are."""
-        id = f"{self.item.recording.id}/{name}"
-        try:
-            recording = _recording(id, name, members, tar)
-        except ValueError as error:
-            self.failures.append(Failure(id, str(error)))
-            return dict.fromkeys(member.name for member in members)
-        if recording is None:
-            return {}
-        (made,) = self.work([Item(recording=recording, copy=self.item.copy)])
-        if made.is_full:  # it is no fault of the sample
-            raise OSError(errno.ENOSPC, made.reason)
-        if made.row is None:
-            self.failures.append(Failure(id, made.reason))
-            return dict.fromkeys(member.name for member in members)
-        sound = self.work.folder / made.row["audio"]
+    def _augment(self, samples: Mapping[str, Sequence[tarfile.TarInfo]], tar: tarfile.TarFile) -> dict[str, _Changes]:
+        """Copy the sounds of some samples, and say what the members become; those not named stay as they are."""
+        changes: dict[str, _Changes] = {name: {} for name in samples}
+        items: dict[str, Item] = {}
+        for name, members in samples.items():
+            id = f"{self.item.recording.id}/{name}"
+            try:
+                recording = _recording(id, name, members, tar)
+            except ValueError as error:
+                changes[name] = self._fail(id, str(error), members)
+                continue
+            if recording is not None:
+                items[name] = Item(recording=recording, copy=self.item.copy)
+        for (name, item), made in zip(items.items(), self.work(list(items.values())), strict=True):
+            if made.is_full:  # it is no fault of the sample
+                raise OSError(errno.ENOSPC, made.reason)
+            if made.row is None:
+                changes[name] = self._fail(item.recording.id, made.reason, samples[name])
+            else:
+                changes[name] = self._change(name, samples[name], made.row)
+        return changes
+
+    def _fail(self, id: str, reason: str, members: Sequence[tarfile.TarInfo]) -> _Changes:
+        """Leave out a sample."""
+        self.failures.append(Failure(id, reason))
+        return dict.fromkeys(member.name for member in members)
+
+    def _change(self, name: str, members: Sequence[tarfile.TarInfo], row: Row) -> _Changes:
+        """Replace the members of a sample by what was made of them."""
+        sound = self.work.folder / row["audio"]
         changes = {member.name: _change(member, sound) for member in members if _is_changed(member)}
         (renamed,) = (change.name for change in changes.values() if change and change.path == sound)
-        self.rows.append({**made.row, "id": f"{self.item.id}/{name}", "audio": renamed})
+        self.rows.append({**row, "id": f"{self.item.id}/{name}", "audio": renamed})
         return changes
 
 
@@ -206,6 +221,13 @@ def _sounds(shard: Recording) -> Iterator[Recording]:
             collect(sample, ending, tar, member)
             if "audio" in sample:
                 yield Recording(id=f"{shard.id}/{name}", source=sample["audio"], name=name)
+
+
+def _some(names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield names, as many at a time as are made together."""
+    rest = iter(names)
+    while some := list(islice(rest, MOST_AT_ONCE)):
+        yield some
 
 
 def _scratch(name: str) -> str:
