@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import pickle
 import random
 import subprocess
@@ -174,6 +175,51 @@ def test_the_length_stays():
     shorter = sa.External(am.TimeStretch(2.0, 2.0, leave_length_unchanged=False, p=1.0))
     y, y_lengths = shorter(x, lengths, draws(shorter, 1), sample_rate=RATE)
     assert int(y_lengths) == RATE and y[0, 0, : RATE // 2 - 200].any() and not y[0, 0, RATE // 2 + 200 :].any()
+
+
+MOVING = [
+    am.TimeStretch(0.5, 0.5, p=1.0),
+    am.Compose([am.Gain(p=1.0), am.OneOf([am.Reverse(p=1.0), am.Shift(p=1.0)])], p=1.0),
+]
+
+
+@pytest.mark.parametrize("theirs", MOVING, ids=lambda theirs: type(theirs).__name__)
+def test_where_time_moves_no_times_are_told(theirs, tmp_path):
+    policy = sa.Compose([sa.Gain(), sa.External(theirs, p=0.5)])
+    assert policy.moves_time
+    (tmp_path / "in").mkdir()
+    for name in "abcdef":
+        soundfile.write(tmp_path / "in" / f"{name}.wav", np.random.default_rng(0).uniform(-0.3, 0.3, 8_000), 8_000)
+        (tmp_path / "in" / f"{name}.ctm").write_text(f"{name} 1 0.5 0.25 seven\n")
+        (tmp_path / "in" / f"{name}.txt").write_text("seven\n")
+    done = sa.augment_folder(tmp_path / "in", tmp_path / "out", policy, workers=0)
+    assert done.failures == ()
+    rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    moved = [row for row in rows if row["transforms"]["External"]["on"][0]]
+    assert 0 < len(moved) < len(rows)
+    for row in rows:
+        told = (tmp_path / "out" / row["audio"]).with_suffix(".ctm")
+        assert row["text"] == "seven"
+        if row in moved:
+            assert "words" not in row and not told.exists()
+            assert all("does not tell where moments went" in problem for problem in row["problems"])
+        else:
+            assert row["words"] == [{"word": "seven", "start": 0.5, "end": 0.75}] and "problems" not in row
+
+
+@pytest.mark.parametrize("theirs", [am.Gain(p=1.0), am.TimeMask(p=1.0), lambda samples, rate: samples])
+def test_where_time_stays_times_stay(theirs):
+    policy = sa.External(theirs)
+    times = policy.warp_times(np.array([[0.1, 0.2]]), [RATE], draws(policy, 1), sample_rate=RATE)
+    assert not policy.moves_time and times.tolist() == [[0.1, 0.2]]
+
+
+def test_time_moves_within_what_cannot_be_described():
+    held = am.Compose([am.Lambda(lambda samples, sample_rate: samples, p=1.0), am.Trim(p=1.0)], p=1.0)
+    policy = sa.External(held)
+    assert policy.moves_time
+    with pytest.raises(ValueError, match="does not tell where moments went"):
+        policy.warp_times(np.array([[0.1]]), [RATE], draws(policy, 1), sample_rate=RATE)
 
 
 def test_p_is_ours():

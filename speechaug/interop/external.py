@@ -17,12 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechaug.draws import Values
+from speechaug.draws import Draws, Values
 from speechaug.interop.description import build, describe, is_plain, name_of
-from speechaug.rng import Rng
+from speechaug.rng import Floats, Ints, Rng
 from speechaug.transform import Context, Transform
 
 _ONE_AT_A_TIME = threading.RLock()  # the global generators are one for all threads
+_MOVING = frozenset(
+    {
+        *("AdjustDuration", "RepeatPart", "Resample", "Reverse", "Shift", "Speed", "SpeedPerturbation", "SpliceOut"),
+        *("TimeInversion", "TimeStretch", "Trim", "Vad"),
+    }
+)
+"""Classes of the three libraries after which moments are elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,16 @@ class External(Transform):
     Shape:
         ``(B, T)`` or ``(B, C, T)``, the same out; channels are treated as the other library does.
 
-    Length: kept. What comes out longer is cut at the end, what comes out shorter is followed by zeros, and nobody is
-    told where moments went: use our own ``Speed``, ``TimeStretch`` and ``TimeShift`` beside time stamps. Gradient:
-    none. Silence: as the other library does. An example that came out not finite stays as it was.
+    Length: kept. What comes out longer is cut at the end, what comes out shorter is followed by zeros. Of classes of
+    those libraries that move time (``Shift``, ``TimeStretch``, ``Speed``, ``Trim`` and their like, also within others)
+    nobody is told where moments went: ``warp_times`` refuses, a folder job leaves word times out and says so. Use our
+    own ``Speed``, ``TimeStretch`` and ``TimeShift`` beside time stamps. All else is taken to leave moments where they
+    are. Gradient: none. Silence: as the other library does. An example that came out not finite stays as it was.
 
     Raises:
         ValueError: if ``transform`` is neither callable nor the path of a class, ``arguments`` are not plain data or
-            come with an object; when written, if the arguments of an object cannot be told.
+            come with an object; when written, if the arguments of an object cannot be told; in ``warp_times``, if
+            time was moved.
         ImportError: at the call, if the class cannot be imported.
         RuntimeError: at the call, if the transform refuses an example.
 
@@ -85,13 +95,25 @@ class External(Transform):
         self._check(isinstance(self.arguments, dict) and is_plain(self.arguments), "arguments", "plain data")
         if self._is_path():
             object.__setattr__(self, "arguments", json.loads(json.dumps(self.arguments)))
+            self._note({"transform": self.transform, "arguments": self.arguments})
             return
         self._check(not self.arguments, "arguments", "empty beside an object")
         described = describe(self.transform)
+        self._note(described)
         if described is not self.transform and is_plain(described):
             object.__setattr__(self, "p", self.p * described["arguments"].pop("p", 1.0))
             object.__setattr__(self, "transform", described["transform"])
             object.__setattr__(self, "arguments", described["arguments"])
+
+    def _note(self, described: Any) -> None:
+        """Keep whether time is moved, as the names of the classes tell."""
+        object.__setattr__(self, "_moves_time", not _MOVING.isdisjoint(_classes(described)))
+
+    @property
+    def moves_time(self) -> bool:
+        """Whether moments are known to end up elsewhere: drawn once for all views of an utterance."""
+        moves: bool = self._moves_time  # type: ignore[attr-defined]
+        return moves
 
     def _is_path(self) -> bool:
         return isinstance(self.transform, str) and "." in self.transform
@@ -123,6 +145,11 @@ class External(Transform):
             if length > 0:
                 y[row, :, :length] = self._applied(given[row, :, :length], seed, context.sample_rate)
         return y.to(x.device, x.dtype), lengths
+
+    def _warp(self, times_s: Floats, lengths: Ints, draws: Draws, sample_rate: float) -> tuple[Floats, Ints]:
+        if self.moves_time and draws.on.any():
+            raise ValueError(f"{self!r} does not tell where moments went; Speed, TimeStretch and TimeShift do")
+        return super()._warp(times_s, lengths, draws, sample_rate)
 
     def _applied(self, samples: Tensor, seed: int, sample_rate: int) -> Tensor:
         """Apply to the samples ``(C, T)`` of one row."""
@@ -176,6 +203,18 @@ def _seeded(key: int) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])
+
+
+def _classes(described: Any) -> Iterator[str]:
+    """Yield the names of the classes in a description; of what could not be described, that of the object."""
+    if isinstance(described, Mapping) and "transform" in described:
+        yield str(described["transform"]).rpartition(".")[2]
+        yield from _classes(list(described.get("arguments", {}).values()))
+    elif isinstance(described, list):
+        for member in described:
+            yield from _classes(member)
+    elif not is_plain(described):
+        yield type(described).__name__
 
 
 def _shown(value: Any) -> str:
