@@ -75,6 +75,18 @@ def test_distributions():
     assert abs(np.corrcoef(rng.uniform(), rng.uniform())[0, 1]) < 0.05
 
 
+def test_rows_may_have_epochs_of_their_own():
+    names, epochs = ["a", "b", "a", "a", "a"], [0, 3, 1, 1, 0]
+    drawn = sa.Rng.from_ids(seed=1, epoch=epochs, ids=names).uniform()
+    for epoch in (0, 1, 3):
+        rows = [row for row, one in enumerate(epochs) if one == epoch]
+        alone = sa.Rng.from_ids(seed=1, epoch=epoch, ids=[names[row] for row in rows]).uniform()
+        assert np.array_equal(drawn[rows], alone)
+    assert len(set(drawn)) == len(names)
+    with pytest.raises(ValueError, match="epoch must be one number or 5, got 2"):
+        sa.Rng.from_ids(seed=1, epoch=[0, 1], ids=names)
+
+
 def test_one_text_is_not_a_list_of_ids():
     with pytest.raises(TypeError, match="ids must be a list"):
         sa.Rng.from_ids(seed=0, epoch=0, ids="utt-1")
