@@ -139,6 +139,22 @@ def test_channels_that_a_format_does_not_have(tmp_path: Path) -> None:
     assert not list((tmp_path / "dst").glob("*.mp3"))
 
 
+def test_a_wav_beyond_its_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speechaug.folders.formats._MOST_BYTES", 20_000)
+    for name, seconds in (("short", 1), ("long", 2)):
+        soundfile.write(tmp_path / f"{name}.flac", np.full(8_000 * seconds, 0.1), 8_000, subtype="PCM_16")
+    given: dict[str, Any] = {"format": "wav", "workers": 0}
+    for more in ({"dry_run": True}, {}):
+        done = sa.augment_folder(tmp_path, tmp_path.parent / "as-it-is", sa.Gain(), **given, **more)
+        assert [(one.id, one.reason) for one in done.failures] == [
+            ("long.flac", "wav holds at most 4 GiB, got 0.0; flac holds more")
+        ]
+    slow = sa.Speed(factor=(0.5, 0.5))  # which tells only when it is done
+    done = sa.augment_folder(tmp_path, tmp_path.parent / "slower", slow, **given)
+    assert len(done.failures) == 2 and not list((tmp_path.parent / "slower").rglob("*short*"))
+    assert sa.augment_folder(tmp_path, tmp_path.parent / "flac", slow, workers=0).failures == ()
+
+
 def test_clipping_is_counted(tmp_path: Path) -> None:
     soundfile.write(_folder(tmp_path / "src") / "a.wav", [0.1, 0.6, -0.7, 0.2], 8_000, subtype="FLOAT")
     loud = sa.Gain(gain_db=(6.0, 6.0))

@@ -14,7 +14,7 @@ from speechaug._threads import one_thread
 from speechaug.audio import FloatArray
 from speechaug.banks import RATES_KEPT
 from speechaug.draws import Draws
-from speechaug.folders.formats import Target, choose
+from speechaug.folders.formats import Target, check_size, choose
 from speechaug.folders.items import Item, Made, Recording, Row
 from speechaug.folders.pieces import LONGEST_S
 from speechaug.folders.policies import at_rate
@@ -110,7 +110,9 @@ class CopyWork:
     def target(self, header: Header) -> Target:
         """Say what a copy of a recording is written as."""
         heard = header.sample_rate, header.channels
-        return choose(self.format, self.sample_rate, header.container, header.subtype, heard)
+        target = choose(self.format, self.sample_rate, header.container, header.subtype, heard)
+        check_size(target, round(header.duration_s * target.sample_rate))
+        return target
 
     def rate_of(self, recording: Recording) -> int | None:
         """Say at which rate copies of a recording are made, in Hz; None where it cannot be read."""

@@ -67,6 +67,8 @@ FORMATS = {
 
 _DEEP = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_24", "ALAC_32"})
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_OTHER_BITS = {"FLOAT": 32, "DOUBLE": 64, "ULAW": 8, "ALAW": 8}
+_MOST_BYTES = 2**32 - 2**20  # of samples in a WAV: its header counts to 4 GiB, and holds tags too
 _EIGHT_BITS = {"PCM_U8": "PCM_S8", "PCM_S8": "PCM_U8"}
 _KEPT = {"FLAC": "flac", "WAV": "wav", "WAVEX": "wav", "MP3": "mp3"}
 _OGG = {"VORBIS": "ogg", "OPUS": "opus"}
@@ -146,6 +148,29 @@ def choose(name: str, sample_rate: int | None, container: str, subtype: str, hea
     if channels > form.most_channels:
         raise ValueError(f"{ending} holds at most {form.most_channels} channels, got {channels}")
     return Target(ending, _subtype(form, subtype), form.rate(sample_rate or rate), channels)
+
+
+def check_size(target: Target, frames: int) -> None:
+    """Refuse a WAV that would be longer than its header can say.
+
+    Args:
+        target: what is written.
+        frames: samples per channel.
+
+    Raises:
+        ValueError: if they take more than 4 GiB.
+
+    Example:
+        >>> check_size(Target("wav", "PCM_16", 48_000, 2), 48_000 * 6 * 3_600)
+        >>> check_size(Target("wav", "PCM_24", 48_000, 2), 48_000 * 6 * 3_600)
+        Traceback (most recent call last):
+        ValueError: wav holds at most 4 GiB, got 5.8; flac holds more
+    """
+    if target.ending != "wav":
+        return
+    size = frames * target.channels * (_BITS | _OTHER_BITS)[target.subtype] // 8
+    if size > _MOST_BYTES:
+        raise ValueError(f"wav holds at most 4 GiB, got {size / 2**30:.1f}; flac holds more")
 
 
 def quantise(samples: FloatArray, subtype: str) -> NDArray[np.generic]:

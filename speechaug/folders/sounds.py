@@ -16,7 +16,7 @@ from speechaug import audio
 from speechaug._lines import complete_file
 from speechaug._open import file_hash, open_sound
 from speechaug.audio import FloatArray
-from speechaug.folders.formats import FORMATS, Target, quantise
+from speechaug.folders.formats import FORMATS, Target, check_size, quantise
 from speechaug.folders.items import Recording
 from speechaug.folders.pieces import LONGEST_S, cut
 from speechaug.folders.stamps import remove_stamps
@@ -121,8 +121,9 @@ class Writer:
         """Write a piece.
 
         Raises:
-            ValueError: if it holds NaN or infinity.
+            ValueError: if it holds NaN or infinity, or the file would be too large for its format.
         """
+        check_size(self._target, self.frames + samples.shape[1])
         if not np.isfinite(samples).all():
             raise ValueError("the policy made samples that are not finite")
         if not self._target.is_float:
