@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @contextmanager
@@ -18,12 +19,14 @@ def complete_file(path: Path) -> Iterator[Path]:
     Args:
         path: of the file; its folder must be there.
     """
-    temporary = path.with_name(f".{uuid4().hex}.tmp")  # short: the name of the file may be as long as names can be
+    # Short, because the name of the file may be as long as names can be.
+    temporary = path.with_name(f".{os.urandom(16).hex()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -35,7 +38,7 @@ def write_text(path: Path, text: str) -> None:
 
 def line(row: Mapping[str, Any]) -> str:
     """Return a row as a line of JSON."""
-    return json.dumps(row, ensure_ascii=False) + "\n"
+    return _encode(row) + "\n"
 
 
 def encoded(text: str) -> bytes:

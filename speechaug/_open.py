@@ -31,7 +31,7 @@ _ENDLESS = 2**62
 _DENSEST = 2**14
 # Below there is no speech, beyond FLAC ends; what claims another one would be resampled to gigabytes.
 _RATES = 1_000, 655_350  # Hz
-_BLOCK = 2**20
+_BLOCK = 2**16
 # Where libsndfile notes that less is there than a header says: WAV, AIFF, AU, W64 and RF64.
 _CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
@@ -117,13 +117,13 @@ def open_sound(source: AudioSource) -> Iterator[Any]:
     import soundfile
 
     with _bytes_of(source) as held:
-        size = held.stat().st_size if isinstance(held, Path) else held.seek(0, os.SEEK_END)
+        size = os.path.getsize(held) if isinstance(held, str) else held.seek(0, os.SEEK_END)
         if size == 0:
             raise AudioError(f"{source}: is empty (0 bytes)", "empty")
-        if not isinstance(held, Path):
+        if not isinstance(held, str):
             held.seek(0)
         try:
-            file = soundfile.SoundFile(os.fsencode(held) if _BYTES and isinstance(held, Path) else held)
+            file = soundfile.SoundFile(os.fsencode(held) if _BYTES and isinstance(held, str) else held)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
             reason = getattr(error, "error_string", "").strip().rstrip(".") or "unreadable header"
             raise AudioError(f"{source}: is not an audio file, or is corrupt ({reason})") from error
@@ -150,7 +150,7 @@ def file_hash(source: AudioSource) -> str:
         FileNotFoundError: if there is no such file.
     """
     digest = hashlib.sha256()
-    with _bytes_of(source) as held, held.open("rb") if isinstance(held, Path) else nullcontext(held) as file:
+    with _bytes_of(source) as held, io.FileIO(held) if isinstance(held, str) else nullcontext(held) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -161,15 +161,15 @@ def _bytes_of(source: AudioSource) -> AbstractContextManager[Any]:
     if not isinstance(source, (str, Path)):
         return source.open()
     found = _PIECE.fullmatch(str(source))
-    path = Path(found[1] if found else source)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: is a folder, not a file" if path.is_dir() else f"{path}: no such file")
+    path = found[1] if found else str(source)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: is a folder, not a file" if Path(path).is_dir() else f"{path}: no such file")
     if found is None:
         return nullcontext(path)
     first, size = int(found[2]), int(found[3])
-    if first + size > path.stat().st_size:
-        raise AudioError(f"{source}: is cut short, the file has {path.stat().st_size} bytes")
-    return io.BufferedReader(_Piece(path, first, size))
+    if first + size > os.path.getsize(path):
+        raise AudioError(f"{source}: is cut short, the file has {os.path.getsize(path)} bytes")
+    return io.BufferedReader(_Piece(Path(path), first, size))
 
 
 def _check_whole(source: AudioSource, log: str) -> None:

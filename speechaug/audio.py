@@ -105,14 +105,33 @@ def read(
         >>> samples.shape, samples.dtype, rate
         ((1, 800), dtype('float32'), 16000)
     """
-    _check_part(path, offset_s, duration_s)
     with open_sound(path) as file:
-        rate = int(file.samplerate)
-        first, wanted = _part(file, path, offset_s, duration_s)
-        samples = _decode(file, first, wanted, path)
+        samples, rate = read_from(file, path, offset_s, duration_s)
     if sample_rate is None or sample_rate == rate:
         return samples, rate
     return resample(samples, rate, sample_rate), sample_rate
+
+
+def read_from(file: Any, path: AudioSource, offset_s: float, duration_s: float | None) -> tuple[FloatArray, int]:
+    """Read an open audio file, or a part of it, as :func:`read` does at the rate of the file.
+
+    Args:
+        file: an open ``soundfile.SoundFile``.
+        path: of it, for messages.
+        offset_s: where to begin, in seconds.
+        duration_s: how much to read, in seconds; None reads to the end.
+
+    Shape: samples ``(C, T)``.
+
+    Returns:
+        The samples and their rate in Hz.
+
+    Raises:
+        ValueError: as :func:`read`.
+    """
+    _check_part(path, offset_s, duration_s)
+    first, wanted = _part(file, path, offset_s, duration_s)
+    return _decode(file, first, wanted, path), int(file.samplerate)
 
 
 def blocks(
@@ -196,6 +215,21 @@ def resample(samples: FloatArray, rate: int, new_rate: int) -> FloatArray:
     return np.ascontiguousarray(y, dtype=np.float32)
 
 
+def resampled_length(length: int, rate: int, new_rate: int) -> int:
+    """Return how many samples :func:`resample` makes; 0 where it makes one, of silence, because there is none.
+
+    Args:
+        length: in samples.
+        rate: of the signal, in Hz.
+        new_rate: the rate wanted, in Hz.
+
+    Example:
+        >>> [resampled_length(length, 44_100, 16_000) for length in (441, 1)]
+        [160, 0]
+    """
+    return int(length / (rate / new_rate) + 0.5)  # as soxr rounds
+
+
 def write(path: str | Path, samples: npt.ArrayLike, sample_rate: int) -> int:
     """Write 16-bit WAV or FLAC: never wrapping, never leaving half a file.
 
@@ -271,7 +305,7 @@ def pcm_hash(samples: npt.ArrayLike, rate: int) -> str:
     """
     x = np.atleast_2d(np.ascontiguousarray(samples, dtype="<f4"))
     digest = hashlib.blake2b(f"{rate} {x.shape[0]} ".encode(), digest_size=16)
-    digest.update(x.tobytes())
+    digest.update(x.ravel())
     return digest.hexdigest()
 
 
@@ -313,9 +347,8 @@ def _next(file: Any, first: int, wanted: int, path: AudioSource) -> FloatArray:
         raise _corrupt(path, error) from error
     if len(samples) < wanted:
         raise AudioError(f"{path}: is cut short, {len(samples)} samples of {wanted} could be decoded")
-    bad = ~np.isfinite(samples).all(axis=1)
-    if bad.any():
-        first_bad = first + int(bad.argmax())
+    if not np.isfinite(samples).all():
+        first_bad = first + int((~np.isfinite(samples)).any(axis=1).argmax())
         raise AudioError(f"{path}: holds non-finite samples, the first at sample {first_bad}", "not_finite")
     return np.ascontiguousarray(samples.T)
 

@@ -67,6 +67,7 @@ FORMATS = {
 
 _DEEP = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_24", "ALAC_32"})
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_EXACT_BITS = 24  # that float32 holds
 _OTHER_BITS = {"FLOAT": 32, "DOUBLE": 64, "ULAW": 8, "ALAW": 8}
 _MOST_BYTES = 2**32 - 2**20  # of samples in a WAV: its header counts to 4 GiB, and holds tags too
 _EIGHT_BITS = {"PCM_U8": "PCM_S8", "PCM_S8": "PCM_U8"}
@@ -192,8 +193,9 @@ def quantise(samples: FloatArray, subtype: str) -> NDArray[np.generic]:
     if bits is None:
         return np.clip(samples, -1.0, 1.0)
     full = 2.0 ** (bits - 1)
-    levels = np.clip(np.rint(samples.astype(np.float64) * full), -full, full - 1.0)
-    return levels.astype(np.int64).astype(np.int32) << (32 - bits)
+    levels = samples.astype(np.float32 if bits <= _EXACT_BITS else np.float64) * full
+    np.clip(np.rint(levels, out=levels), -full, full - 1.0, out=levels)
+    return levels.astype(np.int32) << (32 - bits)
 
 
 def _kept(container: str, subtype: str) -> str:

@@ -100,13 +100,14 @@ class Journal:
             (self.folder / JOURNAL_FILE).unlink()
         self._file.close()
 
-    def add(self, row: Row) -> None:
-        """Write a line, so that no kill of this process can lose it."""
+    def add(self, *rows: Row) -> None:
+        """Write lines, so that no kill of this process can lose them."""
         assert self._file is not None
-        text = encoded(line(row))
-        self._file.write(text)
+        texts = [encoded(line(row)) for row in rows]
+        self._file.write(b"".join(texts))
         self._file.flush()
-        self._note(JOURNAL_FILE, self._end, len(text), row)
+        for row, text in zip(rows, texts, strict=True):
+            self._note(JOURNAL_FILE, self._end, len(text), row)
 
     def finish(self) -> None:
         """Write the manifest, ordered by recording and copy, and empty the journal, which is then taken away."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ def carry_over(recording: Recording, path: Path, move: Move, duration_s: float) 
     row = dict(recording.columns)
     found: Mapping[str, bytes | Path] | None = recording.sidecars
     if found is None:
-        own = beside(Path(recording.source)) if _is_file(recording.source) else {}
+        own = beside(recording.source) if _is_file(recording.source) else {}
         found = {name: held for name, held in own.items() if not (row.get("text") and _is_transcript(name))}
     carried = carry(found, lambda times: move(np.maximum(times - recording.offset_s, 0.0)), duration_s, path.stem)
     if are_timed(row.get("words")):
@@ -77,7 +78,7 @@ def carry_over(recording: Recording, path: Path, move: Move, duration_s: float) 
     return {**row, "problems": carried.problems} if carried.problems else row
 
 
-def beside(path: Path) -> dict[str, Path]:
+def beside(path: str | Path) -> dict[str, Path]:
     """Find the files beside a recording, by name.
 
     Args:
@@ -90,8 +91,9 @@ def beside(path: Path) -> dict[str, Path]:
         >>> list(beside(folder / "u1.wav"))
         ['u1.txt']
     """
-    found = {ending.lower(): path.with_suffix(ending) for ending in ENDINGS if path.with_suffix(ending).is_file()}
-    return {found[ending].name: found[ending] for ending in sorted(found)}
+    stem = os.path.splitext(path)[0]
+    found = {ending.lower(): ending for ending in ENDINGS if os.path.isfile(stem + ending)}
+    return {held.name: held for held in (Path(stem + found[ending]) for ending in sorted(found))}
 
 
 def carry(contents: Mapping[str, bytes | Path], move: Move, duration_s: float, name: str) -> Carried:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,13 +17,12 @@ from speechaug._lines import complete_file
 from speechaug._open import file_hash, open_sound
 from speechaug.audio import FloatArray
 from speechaug.folders.formats import FORMATS, Target, check_size, quantise
+from speechaug.folders.held import Held
 from speechaug.folders.items import Recording
 from speechaug.folders.pieces import LONGEST_S, cut
-from speechaug.folders.stamps import remove_stamps
 
 _TAGS = ("title", "artist", "album", "tracknumber", "date", "genre", "comment", "copyright", "license")
 _AT_ONCE = 2**16  # samples: libsndfile's Vorbis encoder takes what it is given on the stack
-_BUFFER = 2**20
 
 
 class Header(NamedTuple):
@@ -47,24 +46,34 @@ class Header(NamedTuple):
 
 
 class Sound:
-    """A recording at the rate of its copies; of one that is not long the samples are kept, for its next copy.
+    """A recording at the rate of its copies; one that is not long is read once, for all of them.
 
     Args:
         recording: which.
     """
 
     def __init__(self, recording: Recording) -> None:
-        """Read the header, and hash the file."""
+        """Read the header, hash the file, and keep the samples unless it is long."""
         self.recording = recording
-        self.header = read_header(recording)
+        self._by_rate: dict[int, FloatArray] = {}
+        with open_sound(recording.source) as file:
+            self.header = _header(file, recording)
+            if self.header.duration_s <= LONGEST_S:
+                samples, rate = audio.read_from(file, recording.source, recording.offset_s, recording.duration_s)
+                self._by_rate[rate] = samples
         self.hash = file_hash(recording.source)
-        self._kept: tuple[int, FloatArray] | None = None
 
     def pieces(self, sample_rate: int) -> Iterator[FloatArray]:
         """Yield its pieces, float32 ``(C, T)``."""
-        if self._kept is not None and self._kept[0] == sample_rate:
-            yield self._kept[1]
+        if not self._by_rate:
+            yield from self._long_pieces(sample_rate)
             return
+        if sample_rate not in self._by_rate:
+            rate = self.header.sample_rate
+            self._by_rate[sample_rate] = audio.resample(self._by_rate[rate], rate, sample_rate)
+        yield from cut([self._by_rate[sample_rate]], sample_rate)
+
+    def _long_pieces(self, sample_rate: int) -> Iterator[FloatArray]:
         recording = self.recording
         blocks = audio.blocks(
             recording.source,
@@ -73,12 +82,9 @@ class Sound:
             offset_s=recording.offset_s,
             duration_s=recording.duration_s,
         )
-        for number, piece in enumerate(cut(blocks, sample_rate)):
-            if number == 0 and self.header.duration_s <= LONGEST_S:
-                self._kept = sample_rate, piece
+        for piece in cut(blocks, sample_rate):
             yield piece
-            if self._kept is None:
-                _give_back()
+            _give_back()
 
 
 def _give_back() -> None:
@@ -94,10 +100,14 @@ def read_header(recording: Recording) -> Header:
         OSError, ValueError: if it cannot be opened.
     """
     with open_sound(recording.source) as file:
-        tags = {name: text for name, text in file.copy_metadata().items() if name in _TAGS and text}
-        duration_s = file.frames / file.samplerate - recording.offset_s
-        duration_s = min(duration_s, recording.duration_s or duration_s)
-        return Header(file.format, file.subtype, file.samplerate, file.channels, duration_s, tags)
+        return _header(file, recording)
+
+
+def _header(file: Any, recording: Recording) -> Header:
+    tags = {name: text for name, text in file.copy_metadata().items() if name in _TAGS and text}
+    duration_s = file.frames / file.samplerate - recording.offset_s
+    duration_s = min(duration_s, recording.duration_s or duration_s)
+    return Header(file.format, file.subtype, file.samplerate, file.channels, duration_s, tags)
 
 
 class Writer:
@@ -124,9 +134,10 @@ class Writer:
             ValueError: if it holds NaN or infinity, or the file would be too large for its format.
         """
         check_size(self._target, self.frames + samples.shape[1])
-        if not np.isfinite(samples).all():
+        low, high = samples.min(), samples.max()  # NaN, if there is any
+        if not (np.isfinite(low) and np.isfinite(high)):
             raise ValueError("the policy made samples that are not finite")
-        if not self._target.is_float:
+        if (low < -1.0 or high > 1.0) and not self._target.is_float:
             self.clipped += int(np.count_nonzero(np.abs(samples) > 1.0))
         levels = quantise(samples, self._target.subtype).T
         for start in range(0, len(levels), _AT_ONCE):
@@ -146,53 +157,12 @@ def copy_writer(path: Path, target: Target, tags: Mapping[str, str]) -> Iterator
     import soundfile
 
     container, (rate, channels) = FORMATS[target.ending].container, (target.sample_rate, target.channels)
-    # Through a file of Python's, because soundfile has the disk written to at once when it closes its own.
-    with complete_file(path) as temporary, temporary.open("w+b", buffering=_BUFFER) as held:
-        with (
-            _told_errors(_Held(held)) as calls,
-            soundfile.SoundFile(calls, "w", rate, channels, target.subtype, format=container) as file,
-        ):
+    with complete_file(path) as temporary, Held(temporary) as held:
+        with soundfile.SoundFile(held, "w", rate, channels, target.subtype, format=container) as file:
             for name, text in tags.items():
                 setattr(file, name, text)
             yield Writer(file, target)
-        remove_stamps(held)
-
-
-class _Held:
-    """What libsndfile calls to write a file. Nothing can be raised through it, so the first error is kept."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        return self._try(lambda: self._file.write(data))
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._try(lambda: self._file.seek(offset, whence))
-
-    def tell(self) -> int:
-        return self._try(self._file.tell)
-
-    def read(self, count: int) -> bytes:
-        return self._file.read(count)
-
-    def _try(self, call: Callable[[], int]) -> int:
-        try:
-            return call()
-        except OSError as error:
-            self.error = self.error or error
-            return 0
-
-
-@contextmanager
-def _told_errors(held: _Held) -> Iterator[_Held]:
-    """Raise in the end what went wrong, instead of what libsndfile made of it."""
-    try:
-        yield held
-    finally:
-        if held.error is not None:
-            raise held.error
+        held.finish()
 
 
 def make_folder(root: Path, path: Path) -> None:
