@@ -60,7 +60,8 @@ def test_registered() -> None:
     spectrum = spectrum_of(noise(2, 8, seed=2).float(), 3, 16)
     x = noise(2, 1, 30).float().requires_grad_()
     torch.library.opcheck(convolve, (x, torch.tensor([30, 11]), spectrum, 3, 4, False))
-    clips = sa.Bank.from_arrays([noise(50).numpy(), noise(30).numpy()], sample_rate=RATE)._loaded()
+    bank = sa.Bank.from_arrays([noise(50).numpy(), noise(30).numpy()], sample_rate=RATE)
+    clips = bank._clips(torch.arange(2))
     tables = (clips.pcm, clips.scale, clips.start, clips.length, clips.peak)
     torch.library.opcheck(bank_response, (torch.tensor([1, 0, 1]), noise(3, 2), *tables, 5, 50, 64))
 
@@ -104,7 +105,7 @@ def test_kept_spectra_are_bounded_and_go_with_the_bank(monkeypatch: pytest.Monke
         for _ in range(3):
             assert torch.equal(bank.response(order, bank.gains(order, None), 1 << 12), expected[order])
             bank.response(order, bank.gains(order, wet), 1 << 12)
-            held = kept._banks[bank._raw[clip.device].pcm]
+            held = kept._banks[bank._clips(clip).pcm]
             assert held.held == sum(spectra.nbytes for spectra in held.values()) <= 4 * one
             assert all(spectra.untyped_storage().nbytes() == spectra.nbytes for spectra in held.values())
     assert len(kept._banks) == sizes + 1

@@ -98,7 +98,7 @@ class AddBabble(Transform):
         offset: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Sum the talkers that speak, and mix."""
-        loops = self.bank.loops(x.device)
+        loops = self.bank.loops(x.device, clip)
         level = self.bank.gains(clip.flatten(), None).reshape(clip.shape) * loops[2][clip].sqrt()
         speaks = torch.arange(clip.shape[1], device=x.device) < talkers[:, None]
         y, achieved = F.add_babble(

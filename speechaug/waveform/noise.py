@@ -78,7 +78,7 @@ class AddNoise(Transform):
         self, x: Tensor, lengths: Tensor, context: Context, *, clip: Tensor, offset: Tensor, snr_db: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mix the noise in as the bank keeps it."""
-        loops, rate = self.bank.loops(x.device), context.sample_rate
+        loops, rate = self.bank.loops(x.device, clip), context.sample_rate
         y, achieved = add_recorded_noise(
             x, lengths, loops, clip, offset, snr_db, reference=self.reference, sample_rate=rate, rows=context.into
         )
