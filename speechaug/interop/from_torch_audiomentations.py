@@ -15,9 +15,9 @@ from speechaug.interop.counterpart import (
     within,
     without_counterpart,
 )
-from speechaug.interop.from_audiomentations import normalize
+from speechaug.interop.from_audiomentations import normalize, polarity_inversion
 from speechaug.waveform.filter import BandPass, HighPass, LowPass
-from speechaug.waveform.level import Gain, Polarity
+from speechaug.waveform.level import Gain
 from speechaug.waveform.noise import AddColoredNoise, AddNoise
 from speechaug.waveform.room import Reverb
 from speechaug.waveform.time import TimeShift
@@ -112,10 +112,7 @@ def pitch_shift(min_transpose_semitones: float = -4.0, max_transpose_semitones: 
     return Converted(PitchShift(semitones=(min_transpose_semitones, max_transpose_semitones)))
 
 
-@counterpart("torch_audiomentations.PolarityInversion", "Polarity")
-def polarity_inversion() -> Converted:
-    """The same."""
-    return Converted(Polarity())
+counterpart("torch_audiomentations.PolarityInversion", "Polarity")(polarity_inversion)
 
 
 @counterpart("torch_audiomentations.Shift", "TimeShift")
