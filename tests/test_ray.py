@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import pytest
 import soundfile
 
 import speechaug as sa
-from speechaug.folders import augment_folder, engines
+from speechaug.folders import augment_folder, augment_manifest, engines
 from speechaug.folders import ray as ours
 from speechaug.folders.items import Item, Made, Recording, Work
 
@@ -154,6 +155,23 @@ def test_the_bytes_of_the_local_engine_though_a_worker_is_killed(cluster, speech
     assert mark.exists()
     assert (there.files, there.failures) == (here.files, here.failures)
     assert here.files == 8 and [failure.id for failure in here.failures] == ["empty.wav"]
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+
+
+def test_shards_are_those_of_the_local_engine(cluster, speech, tmp_path):
+    for number in range(3):
+        path = tmp_path / "shards" / f"train-{number}.tar"
+        path.parent.mkdir(exist_ok=True)
+        with tarfile.open(path, "w") as tar:
+            for sound in sorted(speech.rglob("*.wav")):
+                tar.add(sound, f"{number}{sound.name}")
+                tar.add(Path(__file__), f"{number}{sound.stem}.py")  # what is no sound is copied
+    here = augment_manifest(tmp_path / "shards", tmp_path / "local", POLICY, copies=2, workers=0)
+    there = augment_manifest(tmp_path / "shards", tmp_path / "ray", POLICY, copies=2, engine="ray")
+    assert here.files == there.files == 6
+    assert here.failures == there.failures and {one.id for one in here.failures} == {
+        f"train-{number}/{number}empty" for number in range(3)
+    }
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
 
 
