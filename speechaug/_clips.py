@@ -45,7 +45,7 @@ class Packed(NamedTuple):
     @property
     def samples(self) -> NDArray[np.float32]:
         """The clip as it is stored, ``(T,)``."""
-        return self.pcm * self.scale
+        return np.multiply(self.pcm, self.scale, dtype=np.float32)
 
 
 def pack(clip: NDArray[np.float32], near: int) -> Packed:
@@ -103,21 +103,21 @@ class Shelf:
         make: makes one, always the same.
     """
 
-    def __init__(self, lengths: Sequence[int], make: Callable[[int], Packed]) -> None:
+    _missing: set[int]
+    _make: Callable[[int], Packed] | None
+
+    def __init__(self, lengths: NDArray[np.int64], make: Callable[[int], Packed]) -> None:
         """Reserve the room."""
-        count, ends = len(lengths), np.cumsum(np.asarray(lengths, np.int64))
-        length = np.diff(ends, prepend=0)
+        count, ends = len(lengths), np.cumsum(lengths)
         pcm, scale = np.empty(int(ends[-1]), np.int16), np.zeros(count, np.float32)
-        self._hold((pcm, scale, ends - length, length, np.zeros(count, np.int64), np.zeros((count, 2))))
-        self._missing = set(range(count))
-        self._make = make
+        self._hold((pcm, scale, ends - lengths, lengths, np.zeros(count, np.int64), np.zeros((count, 2))))
+        self._missing, self._make = set(range(count)), make
 
     def _hold(self, tables: tuple[NDArray[Any], ...]) -> None:
         self._tables = tables
         self._clips = Clips(*map(torch.from_numpy, tables))
         self._copies: dict[torch.device, Clips] = {}
-        self._missing = set[int]()
-        self._make: Callable[[int], Packed] | None = None
+        self._missing, self._make = set(), None
 
     @property
     def length(self) -> NDArray[np.int64]:

@@ -93,7 +93,7 @@ class Contents:
             sources = [Source(length, sample_rate, False) for length in lengths]
         else:
             sources = [source._replace(is_kept=False) for source in self.sources]
-        shelf = Shelf(lengths, partial(self._resampled, sample_rate))
+        shelf = Shelf(np.array(lengths, np.int64), partial(self._resampled, sample_rate))
         return Contents(self.folder, sample_rate, self.names, self.hashes, tuple(sources), shelf)
 
     def _resampled(self, sample_rate: int, index: int) -> Packed:
@@ -181,7 +181,7 @@ def _read(top: Path, sample_rate: int, path: Path) -> _File | str:
 
 
 def _whole(clips: Sequence[Packed]) -> Shelf:
-    shelf = Shelf([len(clip.pcm) for clip in clips], clips.__getitem__)
+    shelf = Shelf(np.array([len(clip.pcm) for clip in clips], np.int64), clips.__getitem__)
     shelf.put_all_in()
     return shelf
 

@@ -305,7 +305,7 @@ def pcm_hash(samples: npt.ArrayLike, rate: int) -> str:
     """
     x = np.atleast_2d(np.ascontiguousarray(samples, dtype="<f4"))
     digest = hashlib.blake2b(f"{rate} {x.shape[0]} ".encode(), digest_size=16)
-    digest.update(x.ravel())
+    digest.update(x.ravel().data)
     return digest.hexdigest()
 
 
