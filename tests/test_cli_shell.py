@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -191,6 +193,34 @@ def test_zsh_finds_the_script(scripts, tmp_path):
     given = ["zsh", "-f", "-c", program, "zsh", str(tmp_path)]
     done = subprocess.run(given, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("_speechaug\n", "")
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+def test_zsh_completes(scripts, speech, tmp_path):
+    """Typed at a terminal: what zsh would insert, and the list it shows."""
+    shutil.copy(scripts["zsh"], tmp_path / "_speechaug")
+    start = f"PROMPT='ready> '; fpath+=({tmp_path}); autoload -Uz compinit; compinit -u -D\n"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe("zsh", ["zsh", "-f"], {**os.environ, "TERM": "xterm"})
+
+    def typed(keys: str, shown: str) -> None:
+        os.write(terminal, keys.encode())
+        text, deadline = "", time.monotonic() + 20
+        while shown not in text:
+            assert select.select([terminal], [], [], deadline - time.monotonic())[0], text
+            text += re.sub(r"\x1b\[[\d;?]*[A-Za-z]|\r|\x08", "", os.read(terminal, 4_096).decode(errors="replace"))
+
+    try:
+        typed(start, "ready> ")
+        typed("\x15speechaug augment --wo\t", "augment --workers ")
+        typed("\x15speechaug augment speech more --policy pol\t", "policy.yaml ")
+        typed("\x15speechaug co\t", "corrupt     -- write noisy test sets")
+        typed("\x15speechaug evaluate --progress \t", "false  null   true")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.close(terminal)
+        os.waitpid(pid, 0)
 
 
 # Jobs on files.

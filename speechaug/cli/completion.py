@@ -19,6 +19,8 @@ def print_completion(shell: Shell) -> None:
     from speechaug.cli.parser import build_parser
 
     parser = build_parser(*COMMANDS)
+    for name, command in COMMANDS.items():  # zsh shows a line of it
+        parser.commands[name].description = command.summary
     for each in (parser, *parser.commands.values()):
         for action in each._actions:
             _complete(action)
