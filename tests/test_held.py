@@ -17,7 +17,7 @@ from speechaug.folders.journal import JOB_FILE, JOURNAL_FILE, Journal
 from speechaug.folders.sounds import copy_writer
 
 LEVELS = np.random.default_rng(0).integers(-8_000, 8_000, (1, 20_000), np.int16)
-SAMPLES = LEVELS.astype(np.float32) / 32_768
+SAMPLES = (LEVELS / 32_768).astype(np.float32)
 ENDINGS = ("wav", "flac")
 
 
