@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from lightning.pytorch.cli import LightningCLI
+from snippets import folders, python_blocks
 
 import speechaug as sa
 from speechaug import audio, callbacks
@@ -225,3 +226,23 @@ def test_the_vocabulary_can_come_from_the_data(folder: Path) -> None:
     assert trained.trainer.global_step == 2
     assert trained.model.tokenizer.vocabulary == ("a", "b")
     assert trained.model.features.sample_rate == RATE
+
+
+def test_the_guide_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders(tmp_path)
+    (tmp_path / "test_noise").rename(tmp_path / "val_noise")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # of how Lightning uses it
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    guide = (Path(__file__).parents[1] / "docs" / "guides" / "lightning-cli.md").read_text(encoding="utf-8")
+    (code,) = [block for title, block in python_blocks(guide) if title == "train.py"]
+    scope: dict[str, Any] = {"__name__": "train"}
+    exec(compile(code, "train.py", "exec"), scope)
+    settings = re.search(r'```yaml title="train.yaml"\n(.*?)```', guide, re.DOTALL)
+    assert settings is not None
+    Path("train.yaml").write_text(settings[1], encoding="utf-8")
+    brief = ["--trainer.max_steps=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    args = ["fit", "--config", "train.yaml", *brief, "--trainer.default_root_dir=runs"]
+    trained = scope["CLI"](sa.SpeechRecognizer, sa.SpeechDataModule, args=args)
+    assert trained.model.tokenizer.vocabulary == ("one", "two")
+    assert "val_wer/mean_noisy" in trained.trainer.callback_metrics
