@@ -241,6 +241,11 @@ def test_train_on_the_suite_is_evaluate_on_its_checkpoint(digits, tmp_path, caps
     suite = SUITE.strip("[]").split(",")
     evaluation = evaluate(tmp_path / "train" / "model.ckpt", utterances, suite=suite, normaliser="text")
     assert {(r["condition"], r["id"]): r["hypothesis"] for r in evaluation.records} == tested
+    everyone = read_manifest(str(digits), PATTERN)
+    trained = sorted({u.speaker for u in everyone} - {"theo"})
+    told = f"train was trained on speakers of these names, {len(trained)} of {len(trained) + 1}: {', '.join(trained)};"
+    with pytest.warns(UserWarning, match=told):
+        evaluate(tmp_path / "train" / "model.ckpt", everyone, suite=["white:3"])
     shown(capsys, "train", "--config", str(tmp_path / "train" / "config.yaml"))
     assert (tmp_path / "train" / "results.jsonl").read_text().splitlines() == lines
 

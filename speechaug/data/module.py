@@ -204,7 +204,7 @@ class SpeechDataModule(NativeDataModule):
         self.findings: list[Finding] = []
         self._datasets: dict[str, SpeechDataset] = {}
         self._sampler: BucketSampler | None = None
-        self._resume: dict[str, int] | None = None
+        self._resume: dict[str, Any] | None = None
         if val is None and not val_takes:  # without a loader of its own Lightning does not validate
             self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]
 
@@ -421,16 +421,19 @@ class SpeechDataModule(NativeDataModule):
                 f"{self.max_batch_s:g} s, and make batches of their own: {shorten(longer)}"
             )
 
-    def state_dict(self) -> dict[str, int]:
-        """Return for a checkpoint how many batches of the epoch are used.
+    def state_dict(self) -> dict[str, Any]:
+        """Return for a checkpoint how many batches of the epoch are used, and who is trained on.
 
         Lightning keeps the state of loaders too, but forgets to restore it where the number of steps was asked for
         before training, as learning-rate schedules do.
         """
         loader = self.trainer.train_dataloader if self.trainer is not None else None
-        return loader.state_dict() if isinstance(loader, ResumableLoader) else {}
+        if not isinstance(loader, ResumableLoader):
+            return {}
+        speakers = {utterance.speaker for utterance in self.train_utterances if utterance.speaker}
+        return {**loader.state_dict(), "speakers": sorted(speakers)}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the last batch that was used, if this is a training."""
         if self.trainer is None or self.trainer.state.fn != "fit":
             return

@@ -23,7 +23,7 @@ from speechaug.data.sources import Source
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.listening import Listening, Part
 from speechaug.robustness.normalise import Normaliser, get_normaliser
-from speechaug.robustness.recognizers import Devices, as_recognizer
+from speechaug.robustness.recognizers import Devices, Recognizer, as_recognizer
 from speechaug.robustness.records import Record, make_record
 from speechaug.robustness.sets import NoisySets, is_noisy_sets, read_noisy_sets
 from speechaug.robustness.spoken import Spoken, read_spoken
@@ -126,6 +126,7 @@ def evaluate(
         spoken = read_spoken(data, chosen.sample_rate, pattern=pattern, limit=limit)
         plan = _to_render(chosen, spoken, seed, draws)
     _check_groups(groups or {}, plan.parts)
+    _warn_of_trained(recognizer, plan.parts)
     trained = _trained(plan.suite, resolve_policy(policy))
     folder = None if output is None else Path(output)
     kept = Transcripts(folder / TRANSCRIPTS_FILE if cache is None and folder is not None else cache)
@@ -269,6 +270,22 @@ def _warn_of_lost(spoken: Spoken) -> None:
         warnings.warn(f"evaluate: {summarize(list(spoken.findings), total)}", UserWarning, stacklevel=4)
 
 
+def _warn_of_trained(recognizer: Recognizer, parts: Sequence[Part]) -> None:
+    tested = _speakers(parts)
+    known = sorted(tested & recognizer.speakers)
+    if known:
+        warnings.warn(
+            f"evaluate: {recognizer.name} was trained on speakers of these names, {len(known)} of {len(tested)}: "
+            f"{shorten(known)}; if they are the same, the scores say nothing about other speakers",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _speakers(parts: Sequence[Part]) -> set[str]:
+    return {part.spoken.speaker(row) for part in parts for row in range(len(part.spoken))}
+
+
 def _warn_of_errors(records: Sequence[Record]) -> None:
     wrong = [record for record in records if record["error"] is not None]
     if wrong:
@@ -292,7 +309,7 @@ def _check_made(made: Suite, suite: Any, draws: int, noise: BankSource, rooms: B
 
 
 def _check_groups(groups: Mapping[str, str], parts: Sequence[Part]) -> None:
-    speakers = {part.spoken.speaker(row) for part in parts for row in range(len(part.spoken))}
+    speakers = _speakers(parts)
     if groups and speakers.isdisjoint(groups):
         raise ValueError(
             f"evaluate: groups must name speakers of the data, {shorten(sorted(speakers))}, got {shorten(list(groups))}"

@@ -55,6 +55,7 @@ class Recognizer:
         fingerprint: the same as long as the same is recognized: transcripts are kept under it.
         sample_rate: of the waveforms it hears, in Hz.
         copies: one or more that do the same, each on its device.
+        speakers: who it was trained on, as far as its checkpoint tells.
 
     Example:
         >>> import numpy as np
@@ -68,6 +69,7 @@ class Recognizer:
     fingerprint: str
     sample_rate: int
     copies: tuple[Transcribe, ...]
+    speakers: frozenset[str] = frozenset()
 
     def __call__(self, waves: list[FloatArray]) -> Sequence[Any]:
         """Transcribe on the first device."""
@@ -169,6 +171,7 @@ def from_checkpoint(source: SpeechRecognizer | str | Path, *, devices: Devices =
         fingerprint=fingerprint,
         sample_rate=rate,
         copies=tuple(hearing(model) for model in models),
+        speakers=frozenset() if isinstance(source, SpeechRecognizer) else _trained_speakers(Path(source)),
     )
 
 
@@ -394,6 +397,12 @@ def _again(model: SpeechRecognizer) -> SpeechRecognizer:
 def _checkpoint_name(path: Path) -> str:
     """Return the file's name, or where that is the one that every training writes, its folder's."""
     return path.resolve().parent.name if path.name == "model.ckpt" else path.stem
+
+
+def _trained_speakers(path: Path) -> frozenset[str]:
+    """Return the speakers that a SpeechDataModule trained on, by its state; none if another one did."""
+    held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return frozenset(held.get("SpeechDataModule", {}).get("speakers", ()))
 
 
 def _load_checkpoint(path: Path) -> SpeechRecognizer:
