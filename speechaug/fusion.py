@@ -100,32 +100,32 @@ def run_linear(
         fuse: False computes one after the other.
         owned: whether ``x`` may be written into.
     """
-    asked = [(member, *_acting(children[place], x.device), children[place]) for place, member in group]
-    found = [Member(member, on, params, _host(draws)) for member, on, params, draws in asked if on is not None]
-    if not found:
-        return x
-    hosts = [member.host for member in found if member.host is not None]
+    members = [_member(transform, children[place], x.device) for place, transform in group]
+    hosts = [member.host for member in members if member.host is not None]
     if not hosts:
-        any_on = torch.stack([member.on for member in found]).any(dim=0)
-        return torch.where(any_on[:, None, None], run_group(x, lengths, found, context, fuse), x)
+        any_on = torch.stack([member.on for member in members]).any(dim=0)
+        return torch.where(any_on[:, None, None], run_group(x, lengths, members, context, fuse), x)
     y = x
-    for part in _parts(found, hosts, fuse and not x.is_cuda):
-        acting = [member for member in found if member.host is not None and bool(member.host[part].any())]
+    for part in _parts(members, hosts, fuse and not x.is_cuda):
+        # On a CPU all members, so that how far responses reach, and with it last bits, is not for other rows to say.
+        acting = [m for m, host in zip(members, hosts, strict=True) if not x.is_cuda or bool(host[part].any())]
         if bool(part.all()):
             return run_group(x, lengths, acting, context, fuse)
         rows = _rows(part, acting, x)
-        some = [_select(member, rows, part) for member in acting]
+        some = [member.of_rows(rows, part) for member in acting]
         changed = run_group(x.index_select(0, rows), lengths.index_select(0, rows), some, context, fuse)
         y, owned = put_back(y, rows, changed, owned), True
     return y
 
 
-def _parts(found: Sequence[Member], hosts: list[NDArray[np.bool_]], apart: bool) -> list[NDArray[np.bool_]]:
+def _parts(
+    members: Sequence[Member], hosts: Sequence[NDArray[np.bool_]], apart: bool
+) -> list[NDArray[np.bool_]]:
     """Say which rows run together: all that are on, or those that need no FFT apart."""
     union = np.any(hosts, axis=0)
-    spectral = [host for member, host in zip(found, hosts, strict=True) if not hasattr(member.transform, "sections")]
+    spectral = [host for member, host in zip(members, hosts, strict=True) if not member.is_filter]
     if not apart or not spectral:
-        return [union]
+        return [union] if union.any() else []
     first = np.any(spectral, axis=0)
     return [part for part in (first, union & ~first) if part.any()]
 
@@ -138,14 +138,11 @@ def _rows(part: NDArray[np.bool_], members: Sequence[Member], x: Tensor) -> Tens
     return torch.argsort(~any_on, stable=True)[: int(part.sum())]
 
 
-def _select(member: Member, rows: Tensor, part: NDArray[np.bool_]) -> Member:
-    params = {name: value.index_select(0, rows) for name, value in member.params.items()}
-    host = None if member.host is None else member.host[part]
-    return member._replace(on=member.on.index_select(0, rows), params=params, host=host)
-
-
-def _host(draws: Draws | Mapping[str, Any]) -> NDArray[np.bool_] | None:
-    return draws.on if isinstance(draws, Draws) else None
+def _member(transform: Transform, draws: Draws | Mapping[str, Any], device: torch.device) -> Member:
+    """A transform with what was drawn for it; without its parameters where the host knows that it is on nowhere."""
+    on, params = _acting(draws, device)
+    host = draws.on if isinstance(draws, Draws) else None
+    return Member(transform, torch.zeros(len(draws), dtype=torch.bool) if on is None else on, params, host)
 
 
 def _together(stripes: list[tuple[Tensor, Tensor]], lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -51,15 +51,15 @@ def test_convolution_gradient() -> None:
     h, lengths = noise(2, 8, seed=2), torch.tensor([30, 11])
     spectrum = spectrum_of(h, 3, 16)
     x = noise(2, 1, 30).requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: convolve(z, lengths, spectrum, 3, 4, False), x)
-    assert torch.autograd.gradgradcheck(lambda z: convolve(z, lengths, spectrum, 3, 4, False), x)
+    assert torch.autograd.gradcheck(lambda z: convolve(z, lengths, [spectrum], [], 3, [4], False), x)
+    assert torch.autograd.gradgradcheck(lambda z: convolve(z, lengths, [spectrum], [], 3, [4], False), x)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 def test_registered() -> None:
     spectrum = spectrum_of(noise(2, 8, seed=2).float(), 3, 16)
     x = noise(2, 1, 30).float().requires_grad_()
-    torch.library.opcheck(convolve, (x, torch.tensor([30, 11]), spectrum, 3, 4, False))
+    torch.library.opcheck(convolve, (x, torch.tensor([30, 11]), [spectrum], [], 3, [4], False))
     bank = sa.Bank.from_arrays([noise(50).numpy(), noise(30).numpy()], sample_rate=RATE)
     clips = bank._clips(torch.arange(2))
     tables = (clips.pcm, clips.scale, clips.start, clips.length, clips.peak)

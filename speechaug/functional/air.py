@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from speechaug.functional.powers import power_of
+
 
 def absorption_db(frequency_hz: Tensor, distance_m: Tensor, temperature_c: Tensor, humidity_percent: Tensor) -> Tensor:
     """Attenuation of pure tones by the air between a talker and a microphone, at sea level.
@@ -27,13 +29,13 @@ def absorption_db(frequency_hz: Tensor, distance_m: Tensor, temperature_c: Tenso
     """
     kelvin = temperature_c.double() + 273.15
     warmth = kelvin / 293.15
-    saturation = torch.pow(10.0, 4.6151 - 6.8346 * (273.16 / kelvin) ** 1.261)
+    saturation = power_of(10.0, 4.6151 - 6.8346 * power_of(273.16 / kelvin, 1.261))
     vapour = humidity_percent.double() * saturation
     oxygen = 24.0 + 4.04e4 * vapour * (0.02 + vapour) / (0.391 + vapour)
-    nitrogen = warmth**-0.5 * (9.0 + 280.0 * vapour * torch.exp(-4.170 * (warmth ** (-1.0 / 3.0) - 1.0)))
+    nitrogen = warmth**-0.5 * (9.0 + 280.0 * vapour * torch.exp(-4.170 * (power_of(warmth, -1.0 / 3.0) - 1.0)))
     classical = 1.84e-11 * warmth**0.5
-    of_oxygen = warmth**-2.5 * 0.01275 * torch.exp(-2239.1 / kelvin)
-    of_nitrogen = warmth**-2.5 * 0.1068 * torch.exp(-3352.0 / kelvin)
+    of_oxygen = power_of(warmth, -2.5) * 0.01275 * torch.exp(-2239.1 / kelvin)
+    of_nitrogen = power_of(warmth, -2.5) * 0.1068 * torch.exp(-3352.0 / kelvin)
     path = 8.686 * distance_m.double()
     # Per row all that follows is numbers times f ** 2: few passes over (B, K), in place and in the caller's dtype.
     squared = frequency_hz.square()

@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 
 from speechaug import audio
 from speechaug.functional.level import cut, per_row
+from speechaug.functional.powers import exp2
 from speechaug.functional.resample import resample, scaled_lengths
 
 FloatArray = npt.NDArray[np.float32]
@@ -58,7 +59,7 @@ def mu_law(x: Tensor, bits: Tensor) -> Tensor:
         >>> mu_law(torch.tensor([[0.0, 0.001, 0.5, -2.0]]), torch.tensor([8.0])).round(decimals=4)
         tensor([[ 0.0000,  0.0010,  0.4953, -1.0000]])
     """
-    steps = per_row(torch.exp2(bits.double() - 1.0) - 1.0, x.double())
+    steps = per_row(exp2(bits.double() - 1.0) - 1.0, x.double())
     full = x.double().clamp(-1.0, 1.0)
     curve = torch.sign(full) * torch.log1p(_MU * full.abs()) / math.log1p(_MU)
     rounded = (torch.round(curve * steps) / steps).clamp(-1.0, 1.0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from speechaug.functional.pointwise import apply_stages
+from speechaug.functional.powers import amplitude, exp2
 from speechaug.ops.pointwise.reference import Stage
 
 
@@ -57,14 +57,4 @@ def quantize(x: Tensor, bits: Tensor) -> Tensor:
         >>> quantize(torch.tensor([[0.1, 0.2, -0.7]]), torch.tensor([3.0])).tolist()
         [[0.0, 0.25, -0.75]]
     """
-    return apply_stages(x, [(Stage.QUANTIZE, torch.exp2(bits.double() - 1.0), None)])
-
-
-def amplitude(db: Tensor) -> Tensor:
-    """Turn dB into a ratio of amplitudes, float64.
-
-    Example:
-        >>> amplitude(torch.tensor([20.0, 0.0])).tolist()
-        [10.0, 1.0]
-    """
-    return torch.pow(10.0, db.double() / 20.0)
+    return apply_stages(x, [(Stage.QUANTIZE, exp2(bits.double() - 1.0), None)])

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from speechaug.functional.filter import in_series
 from speechaug.functional.level import cut, per_row
+from speechaug.functional.powers import exp2
 from speechaug.functional.time import time_shift
 
 
@@ -148,7 +149,7 @@ def phaser(
     place = (0.5 + 0.5 * torch.sin(2.0 * math.pi * turns)) * (steps - 1)
     turned = torch.zeros_like(x)
     for step in range(steps):
-        corner = corner_hz.double() * torch.exp2(sweep_octaves.double() * (2.0 * step / (steps - 1) - 1.0))
+        corner = corner_hz.double() * exp2(sweep_octaves.double() * (2.0 * step / (steps - 1) - 1.0))
         share = (1.0 - (place - step).abs()).clamp(min=0.0).to(x.dtype)
         filtered = in_series(x, lengths, _all_passes(corner, sample_rate, stages))
         turned = torch.addcmul(turned, filtered, share if x.ndim == 2 else share[:, None])

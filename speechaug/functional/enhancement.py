@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool1d, pad
 
 from speechaug.functional.frames import bin_powers, by_rows, frame_size, join, split
-from speechaug.functional.level import cut
+from speechaug.functional.level import cut, over_channels
+from speechaug.functional.powers import power_of
 
 SMOOTHED = 9
 """Frames whose mean power is taken before the least is looked for; a row needs as many to be changed."""
@@ -53,11 +54,11 @@ def spectral_subtraction(
         return x
     size = frame_size(sample_rate)
     reach = round(_REACH_S * sample_rate / (size // 2))
-    floor = torch.pow(10.0, floor_db.double() / 10.0)
+    floor = power_of(10.0, floor_db.double() / 10.0)
 
     def subtract(x: Tensor, lengths: Tensor, factor: Tensor, floor: Tensor) -> Tensor:
         spectra = torch.fft.rfft(split(x, size))
-        power = bin_powers(spectra).mean(1)
+        power = over_channels(bin_powers(spectra)) / x.shape[1]
         noise = _noise_power(power, lengths // (size // 2) - 1, reach)
         share = noise / torch.maximum(power, floor * noise + 1e-30)
         gain = torch.maximum(1.0 - factor * share, floor * share).sqrt()
@@ -79,7 +80,7 @@ def _noise_power(power: Tensor, whole: Tensor, reach: int) -> Tensor:
     least = _least_around(torch.where(usable[..., None], means, torch.inf), reach)
     seen = torch.minimum(place + reach, last) - (place - reach).clamp(min=side + 1) + 1
     scale, exponent = _MOST_SMOOTHED
-    below = (1.0 + (seen - 1).clamp(min=0).double() / scale) ** exponent
+    below = power_of(1.0 + (seen - 1).clamp(min=0).double() / scale, exponent)
     return torch.where(torch.isfinite(least), least, 0.0) * below[..., None].to(power.dtype)
 
 

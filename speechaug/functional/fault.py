@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from speechaug.functional.distortion import amplitude
 from speechaug.functional.level import active_level_db, cut, per_row, rms_db
 from speechaug.functional.mask import masks
 from speechaug.functional.noise import Reference, philox
 from speechaug.functional.pointwise import apply_stages
+from speechaug.functional.powers import amplitude
 from speechaug.ops.noise.reference import SILENCE_DB
 from speechaug.ops.pointwise.reference import Stage
 

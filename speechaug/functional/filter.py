@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from speechaug.functional.powers import power_of
 from speechaug.ops.biquad import biquad
 
 ORDERS = (2, 4, 6, 8)
@@ -244,7 +245,7 @@ def shelf_sections(cutoff_hz: Tensor, gain_db: Tensor, sample_rate: int, high: b
 def _cookbook(frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: int) -> tuple[Tensor, Tensor, Tensor]:
     """The cookbook's ``A, cos(w0), alpha``."""
     angle = 2.0 * math.pi / sample_rate * frequency_hz.double().clamp(0.0, 0.499999 * sample_rate)
-    amplitude = torch.pow(10.0, gain_db.double() / 40.0)
+    amplitude = power_of(10.0, gain_db.double() / 40.0)
     return amplitude, torch.cos(angle), torch.sin(angle) / (2.0 * q.double())
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from speechaug.functional.filter import in_series
 from speechaug.functional.level import cut, per_row, valid_mask
-from speechaug.functional.linear import apply_responses, frame_size
+from speechaug.functional.linear import convolve_rows
 from speechaug.functional.noise import Reference, mix_at_snr, philox
+from speechaug.functional.powers import amplitude
 from speechaug.ops.noise.reference import SILENCE_DB, colored, gaussian, recorded
 
 LTASS_DB = {
@@ -26,7 +27,7 @@ NOMINAL_PEAK_DB = -12.0
 """The peak impulses are set against when the speech is silent."""
 
 _SHAPING_S = 0.125  # half of the filter that shapes noise like speech: it resolves bands from 100 Hz on
-_BLOCK = 256
+_BLOCK, _BLOCKS = 256, 16
 
 
 def add_babble(
@@ -64,7 +65,9 @@ def add_babble(
     return mix_at_snr(x, lengths, babble, snr_db, reference=reference, sample_rate=sample_rate)
 
 
-def speech_shaped_noise(key: Tensor, width: int, sample_rate: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def speech_shaped_noise(
+    key: Tensor, width: int, sample_rate: int, dtype: torch.dtype = torch.float32, lengths: Tensor | None = None
+) -> Tensor:
     """Stationary Gaussian noise with the long-term spectrum of speech (:data:`LTASS_DB`), a stream per row.
 
     White noise through a fixed filter: sample ``t`` depends on the row's key and on ``t`` alone, whatever the width.
@@ -75,6 +78,7 @@ def speech_shaped_noise(key: Tensor, width: int, sample_rate: int, dtype: torch.
         width: samples a row.
         sample_rate: in Hz.
         dtype: float32 or float64.
+        lengths: ``(B,)``, where given: how many of them are wanted, with the bits they have in a row of that width.
 
     Returns:
         ``(B, width)`` of about unit variance.
@@ -87,12 +91,15 @@ def speech_shaped_noise(key: Tensor, width: int, sample_rate: int, dtype: torch.
     """
     half = int(_SHAPING_S * sample_rate)
     longer = width + 2 * half
-    white = gaussian(key, longer).to(dtype)
-    response = _speech_filter(half, sample_rate, key.device)
-    size = frame_size(2 * half, longer)
-    spectrum = torch.fft.rfft(response.to(dtype), size).expand(key.shape[0], -1).contiguous()
-    lengths = torch.full_like(key, longer)
-    return apply_responses(white, lengths, spectrum, 0, 2 * half)[:, 2 * half :]
+    ends = torch.full_like(key, longer) if lengths is None else lengths + 2 * half
+    white = cut(gaussian(key, longer).to(dtype), ends)
+    response = _speech_filter(half, sample_rate, key.device).to(dtype)
+
+    def spectrum(size: int, rows: Tensor | None) -> Tensor:
+        count = key.shape[0] if rows is None else rows.shape[0]
+        return torch.fft.rfft(response, size).expand(count, -1).contiguous()
+
+    return convolve_rows(white, ends, 0, 2 * half, spectrum)[:, 2 * half :]
 
 
 def _speech_filter(half: int, sample_rate: int, device: torch.device) -> Tensor:
@@ -137,7 +144,7 @@ def add_speech_shaped_noise(
         >>> round((y - x).square().mean().item(), 5), reached.item()
         (0.01, 20.0)
     """
-    noise = speech_shaped_noise(key, x.shape[-1], sample_rate, x.dtype)
+    noise = speech_shaped_noise(key, x.shape[-1], sample_rate, x.dtype, lengths)
     return mix_at_snr(x, lengths, noise, snr_db, reference=reference, sample_rate=sample_rate)
 
 
@@ -160,14 +167,17 @@ def hum(frequency_hz: Tensor, level_db: Tensor, phase: Tensor, width: int, sampl
     """
     order = torch.arange(1, level_db.shape[1] + 1, device=level_db.device)
     cycles = frequency_hz.double()[:, None] * order / sample_rate
-    amplitude = torch.where(cycles < 0.5, torch.pow(10.0, level_db.double() / 20.0), 0.0)
+    height = torch.where(cycles < 0.5, amplitude(level_db), 0.0)
     step = 2.0 * math.pi * cycles
     # sin(a + b) = sin a cos b + cos a sin b: angles at the blocks' beginnings times angles within a block.
-    blocks = torch.arange(-(-width // _BLOCK), device=level_db.device) * float(_BLOCK)
+    # Of as many blocks at once, whatever the width: the last bits of a product of matrices depend on their size.
+    parts = -(-width // (_BLOCK * _BLOCKS))
+    blocks = torch.arange(parts * _BLOCKS, device=level_db.device) * float(_BLOCK)
     start = blocks[:, None] * step[:, None] + 2.0 * math.pi * phase.double()[:, None]
     within = torch.arange(_BLOCK, device=level_db.device) * step[:, :, None]
-    starts = torch.cat([start.sin() * amplitude[:, None], start.cos() * amplitude[:, None]], dim=2)
-    return (starts @ torch.cat([within.cos(), within.sin()], dim=1)).flatten(1)[:, :width]
+    starts = torch.cat([start.sin() * height[:, None], start.cos() * height[:, None]], dim=2)
+    waves = torch.cat([within.cos(), within.sin()], dim=1)
+    return (starts.unflatten(1, (parts, _BLOCKS)) @ waves[:, None]).flatten(1)[:, :width]
 
 
 def add_hum(
@@ -243,11 +253,11 @@ def add_impulses(
     keep = torch.exp(-1e3 / (decay_ms.double() * sample_rate))
     ones = torch.ones_like(keep)
     decay = torch.stack([ones, 0.0 * ones, 0.0 * ones, -keep, 0.0 * ones], dim=-1)[:, None]
-    envelope = in_series(begins.double(), lengths, decay)
+    envelope = in_series(begins.to(x.dtype), lengths, decay)
     bursts = envelope * colored(key ^ 1, exponent, width, sample_rate)
     peak, loudest = x.abs().flatten(1).amax(dim=1), bursts.abs().amax(dim=1)
     silent = peak < 10.0 ** (SILENCE_DB / 20.0)
-    height = torch.where(silent, 10.0 ** (NOMINAL_PEAK_DB / 20.0), peak) * torch.pow(10.0, level_db.double() / 20.0)
+    height = torch.where(silent, 10.0 ** (NOMINAL_PEAK_DB / 20.0), peak) * amplitude(level_db)
     scale = torch.where(loudest > 0.0, height / torch.where(loudest > 0.0, loudest, 1.0), 0.0)
     added = cut(bursts * scale[:, None], lengths).to(x.dtype)
     return x + (added if x.ndim == 2 else added[:, None]), begins.sum(dim=1).double()

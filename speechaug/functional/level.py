@@ -5,6 +5,7 @@ Levels are in dB relative to full scale: 0 dB is a mean power of 1, so a full-sc
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from speechaug.functional.pointwise import apply_stages
+from speechaug.functional.powers import amplitude
 from speechaug.ops.pointwise.reference import Stage
 
 FLOOR_DB = -200.0
@@ -60,7 +62,7 @@ def gain(x: Tensor, gain_db: Tensor) -> Tensor:
         >>> gain(torch.ones(2, 1), torch.tensor([0.0, 20.0])).flatten().tolist()
         [1.0, 10.0]
     """
-    return apply_stages(x, [(Stage.GAIN, torch.pow(10.0, gain_db.double() / 20.0), None)])
+    return apply_stages(x, [(Stage.GAIN, amplitude(gain_db), None)])
 
 
 def polarity(x: Tensor) -> Tensor:
@@ -103,14 +105,25 @@ def power(x: Tensor, lengths: Tensor) -> Tensor:
 
 def power_of_cut(x: Tensor, lengths: Tensor) -> Tensor:
     """Return :func:`power` of what is zero beyond its lengths already."""
-    samples = x.flatten(1)
-    blocks = samples.shape[1] // _BLOCK
-    # A norm squares and adds without a copy of x, but loses digits over long rows: so block by block.
-    inner = samples[:, : blocks * _BLOCK].reshape(x.shape[0], blocks, _BLOCK)
-    rest = samples[:, None, blocks * _BLOCK :]
-    norms = torch.cat([torch.linalg.vector_norm(part, dim=-1) for part in (inner, rest)], dim=1)
-    channels = 1 if x.ndim == 2 else x.shape[1]
-    return norms.double().square().sum(dim=-1) / (lengths * channels).clamp(min=1)
+    channels = x if x.ndim == 3 else x[:, None]
+    whole = x.shape[-1] // _BLOCK * _BLOCK
+    # A norm squares and adds without a copy of x, but loses digits over long rows: so block by block. All blocks are
+    # of one size and summed in their order, so that zeros at the end change no bit.
+    inner = channels[..., :whole].unflatten(-1, (whole // _BLOCK, _BLOCK))
+    rest = pad(channels[..., None, whole:], (0, _BLOCK - (x.shape[-1] - whole)))
+    norms = torch.cat([torch.linalg.vector_norm(part, dim=-1) for part in (inner, rest)], dim=-1)
+    energy = norms.double().square().cumsum(dim=-1)[..., -1].sum(dim=1)
+    return energy / (lengths * channels.shape[1]).clamp(min=1)
+
+
+def over_channels(x: Tensor) -> Tensor:
+    """Sum ``(B, C, ...)`` over the channels, in their order: a sum over a dimension has many orders.
+
+    Example:
+        >>> over_channels(torch.tensor([[[1.0], [2.0], [4.0]]]))
+        tensor([[7.]])
+    """
+    return functools.reduce(torch.add, x.unbind(1))
 
 
 def power_db(mean_power: Tensor) -> Tensor:
@@ -195,14 +208,14 @@ def _level_at_margin(levels: Tensor, above: Tensor, crossed: Tensor, fallback: T
 def _envelope(x: Tensor, sample_rate: int, hop: int) -> Tensor:
     """The P.56 envelope at the end of every ``hop`` samples, ``(B, blocks)`` float64: exact, by recursive doubling."""
     one_channel = x.ndim == 2 or x.shape[1] == 1
-    magnitude = x.abs().flatten(1) if one_channel else x.square().mean(dim=1).sqrt()
+    magnitude = x.abs().flatten(1) if one_channel else (over_channels(x.square()) / x.shape[1]).sqrt()
     blocks = pad(magnitude, (0, -x.shape[-1] % hop)).reshape(x.shape[0], -1, hop)
     keep = math.exp(-1.0 / (_SMOOTHING_S * sample_rate))
     left = torch.arange(hop - 1, -1, -1, device=x.device, dtype=torch.float64)
     once = (1.0 - keep) * torch.pow(keep, left)
     twice = (1.0 - keep) * (left + 1.0) * once
-    sums = blocks @ torch.stack([once, twice], dim=1).to(x.dtype)
-    first, second = sums.double().unbind(dim=-1)
+    # Not as a product of matrices, whose last bits depend on how many blocks there are.
+    first, second = ((blocks * weights.to(x.dtype)).sum(dim=-1).double() for weights in (once, twice))
     # One hop multiplies the pair of averages by [[decay, 0], [leak, decay]]; doubling sums over all hops before.
     decay, step = keep**hop, 1
     leak = (1.0 - keep) * hop * decay

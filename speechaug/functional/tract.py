@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from speechaug.functional.frames import at_bins, bin_powers, bounded_gain, by_rows, frame_size, join, split
-from speechaug.functional.level import cut, per_row, power
+from speechaug.functional.level import cut, over_channels, per_row, power
 from speechaug.functional.noise import white_noise
 
 _EDGE_HZ = 4_800.0
@@ -53,7 +53,7 @@ def vocal_tract_length(x: Tensor, lengths: Tensor, alpha: Tensor, sample_rate: i
 
     def warp(x: Tensor, place: Tensor) -> Tensor:
         spectra = torch.fft.rfft(split(x, size))
-        envelope = 0.5 * _prediction(bin_powers(spectra).sum(1), sample_rate)[0].to(x.dtype).log()
+        envelope = 0.5 * _prediction(over_channels(bin_powers(spectra)), sample_rate)[0].to(x.dtype).log()
         spectra = spectra * bounded_gain(at_bins(envelope, place) - envelope)
         return join(torch.fft.irfft(spectra, n=size), x.shape[-1])
 

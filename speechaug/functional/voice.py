@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from speechaug.functional.frames import at_bins, bin_powers, bounded_gain, by_rows, frame_size, join, split
-from speechaug.functional.level import valid_mask
+from speechaug.functional.level import over_channels, valid_mask
+from speechaug.functional.powers import exp2
 from speechaug.functional.resample import resample, scaled_lengths
 from speechaug.functional.time import Stretching, time_stretch
 
@@ -58,7 +59,7 @@ def pitch_shift(
         >>> int(torch.fft.rfft(y).abs().argmax()), round(2 * 0.2 * 8_000 / (2 * 3.14159265))
         (509, 509)
     """
-    ratio = torch.exp2(semitones.double() / 12.0)
+    ratio = exp2(semitones.double() / 12.0)
     faster, slower = ratio.clamp(min=1.0), ratio.clamp(max=1.0)
     short = scaled_lengths(lengths, faster)
     needed = torch.ceil(lengths * slower).long()
@@ -78,7 +79,7 @@ def _with_formants_of(x: Tensor, y: Tensor, lengths: Tensor, ratio: Tensor, samp
     place = torch.arange(size // 2 + 1, device=x.device) / ratio[:, None]
 
     def refilter(x: Tensor, y: Tensor, place: Tensor) -> Tensor:
-        envelope = _envelope(bin_powers(torch.fft.rfft(split(x, size))).sum(1), lifter)
+        envelope = _envelope(over_channels(bin_powers(torch.fft.rfft(split(x, size)))), lifter)
         spectra = torch.fft.rfft(split(y, size)) * bounded_gain(envelope - at_bins(envelope, place))
         return join(torch.fft.irfft(spectra, n=size), x.shape[-1])
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from speechaug import functional as F
 from speechaug.draws import Values
-from speechaug.functional.linear import frame_size
+from speechaug.functional.linear import respond
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span
 
@@ -86,6 +86,4 @@ class AirAbsorption(Transform):
 
     def apply(self, x: Tensor, lengths: Tensor, context: Context, **params: Tensor) -> tuple[Tensor, Tensor]:
         """Filter."""
-        reach = self.reach(context.sample_rate)
-        spectrum = self.response(frame_size(sum(reach), x.shape[-1]), context, **params)
-        return F.apply_responses(x, lengths, spectrum, *reach), lengths
+        return respond(self, x, lengths, context, **params), lengths

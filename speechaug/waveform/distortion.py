@@ -10,7 +10,7 @@ from torch import Tensor
 
 from speechaug import functional as F
 from speechaug.draws import Values
-from speechaug.functional.distortion import amplitude
+from speechaug.functional.powers import amplitude, exp2
 from speechaug.ops.pointwise.reference import Stage
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span
@@ -151,4 +151,4 @@ class Quantization(Transform):
 
     def stage(self, *, bits: Tensor) -> tuple[Stage, Tensor]:
         """Say the same for one pass with others."""
-        return Stage.QUANTIZE, torch.exp2(bits - 1.0)
+        return Stage.QUANTIZE, exp2(bits - 1.0)

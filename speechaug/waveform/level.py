@@ -8,7 +8,7 @@ from torch import Tensor
 
 from speechaug import functional as F
 from speechaug.draws import Values
-from speechaug.functional.distortion import amplitude
+from speechaug.functional.powers import amplitude
 from speechaug.ops.pointwise.reference import Stage
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span

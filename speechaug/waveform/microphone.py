@@ -9,7 +9,7 @@ from torch import Tensor
 from speechaug import functional as F
 from speechaug.banks import Bank
 from speechaug.draws import Values
-from speechaug.functional.linear import frame_size
+from speechaug.functional.linear import respond
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span
 
@@ -70,6 +70,4 @@ class Microphone(Transform):
         self, x: Tensor, lengths: Tensor, context: Context, *, clip: Tensor, amount: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Convolve."""
-        reach = self.reach(context.sample_rate)
-        spectrum = self.response(frame_size(sum(reach), x.shape[-1]), context, clip=clip, amount=amount)
-        return F.apply_responses(x, lengths, spectrum, *reach), lengths
+        return respond(self, x, lengths, context, clip=clip, amount=amount), lengths

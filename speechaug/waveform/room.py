@@ -10,7 +10,7 @@ from torch import Tensor
 from speechaug import functional as F
 from speechaug.banks import Bank
 from speechaug.draws import Values
-from speechaug.functional.linear import frame_size
+from speechaug.functional.linear import respond
 from speechaug.rng import Rng
 from speechaug.transform import Context, Fusion, Range, Transform, span
 
@@ -84,7 +84,5 @@ class Reverb(Transform):
         self, x: Tensor, lengths: Tensor, context: Context, *, clip: Tensor, wet: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Convolve."""
-        reach = self.reach(context.sample_rate)
-        spectrum = self.response(frame_size(sum(reach), x.shape[-1]), context, clip=clip, wet=wet)
-        y = F.apply_responses(x, lengths, spectrum, *reach)
+        y = respond(self, x, lengths, context, clip=clip, wet=wet)
         return (F.match_level(y, x, lengths) if self.level == "matched" else y), lengths

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from speechaug.functional.level import FLOOR_DB, cut, per_row, power_db, power_of_cut
+from speechaug.functional.powers import amplitude, power_of
 
 SILENCE_DB = -90.0
 """Speech below this RMS level counts as silent: less than the least significant bit of 16-bit audio."""
@@ -29,7 +30,7 @@ BEND, BEND_STEP = -0.26, 0.0877
 
 _MASK = 0xFFFFFFFF
 _HIGHEST = 0.7  # corner of the last real section, of the sample rate
-_BLOCK = 64
+_BLOCK, _BLOCKS = 64, 16
 
 
 def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
@@ -111,7 +112,7 @@ def shaping(exponent: Tensor, sample_rate: int) -> tuple[Tensor, Tensor, Tensor]
     corner, ratio = ladder(sample_rate)
     real = place < SECTIONS - 1
     poles = torch.where(real, torch.exp(corner * ratio**place), BEND)
-    zeros = torch.where(real, torch.exp(corner * ratio ** (place - 0.5 * moved)), BEND + BEND_STEP * moved)
+    zeros = torch.where(real, torch.exp(corner * power_of(ratio, place - 0.5 * moved)), BEND + BEND_STEP * moved)
     apart = poles[:, None] - poles
     weights = (poles[:, None] - zeros[:, None, :]).prod(dim=-1) / torch.where(apart == 0.0, 1.0, apart).prod(dim=-1)
     # The states are correlated as 1 / (1 - p_i p_j), a Cauchy matrix, whose Cholesky factor has a closed form.
@@ -123,23 +124,26 @@ def shaping(exponent: Tensor, sample_rate: int) -> tuple[Tensor, Tensor, Tensor]
 def colored(key: Tensor, exponent: Tensor, width: int, sample_rate: int) -> Tensor:
     """Gaussian noise of unit variance and of a colour, float64 ``(B, width)``."""
     poles, weights, start = shaping(exponent, sample_rate)
-    blocks = max(1, -(-width // _BLOCK))
+    # Many blocks, and few numbers one by one: the last bits of a product of small matrices depend on their size.
+    blocks = max(1, -(-width // (_BLOCKS * _BLOCK))) * _BLOCKS
     white = gaussian(key, blocks * _BLOCK).reshape(key.shape[0], blocks, _BLOCK)
     place = torch.arange(_BLOCK, device=key.device)
     powers = poles[:, None] ** place  # (K, _BLOCK)
     # What each block leaves behind, and with all before it, by doubling, the states each block begins with.
     left = white @ powers.flip(-1).T
-    states = torch.cat([(gaussian(key, SECTIONS, 1) @ start.T)[:, None], left[:, :-1]], dim=1)
+    first = (gaussian(key, SECTIONS, 1)[:, None] * start).sum(dim=-1)
+    states = torch.cat([first[:, None], left[:, :-1]], dim=1)
     step = 1
     while step < blocks:
         earlier = torch.nn.functional.pad(states, (0, 0, step, 0))[:, :blocks]
         states = states + poles ** (_BLOCK * step) * earlier
         step *= 2
-    response = torch.cat([torch.ones_like(weights[:, :1]), weights @ powers[:, :-1]], dim=1)
+    response = torch.cat([torch.ones_like(weights[:, :1]), (weights[..., None] * powers[:, :-1]).sum(dim=1)], dim=1)
     lag = place - place[:, None]
     within = torch.where(lag < 0, 0.0, response[:, lag.clamp(min=0)])
     shaped = torch.baddbmm(white @ within, states * weights[:, None], powers.expand(key.shape[0], -1, -1))
-    energy = 1.0 + torch.einsum("bi,ij,bj->b", weights, 1.0 / (1.0 - poles[:, None] * poles), weights)
+    common = weights[:, :, None] * weights[:, None] / (1.0 - poles[:, None] * poles)
+    energy = 1.0 + common.flatten(1).sum(dim=1)
     return (shaped / energy.sqrt()[:, None, None]).flatten(1)[:, :width]
 
 
@@ -164,7 +168,7 @@ def mix(x: Tensor, lengths: Tensor, noise: Tensor, snr_db: Tensor, above_db: Ten
     speech_db, noise_db = own_db + above_db, power_db(power_of_cut(noise, lengths))
     silent_noise = noise_db <= FLOOR_DB
     gain_db = torch.where(own_db < SILENCE_DB, NOMINAL_DB, speech_db) - snr_db - noise_db
-    scale = torch.where(silent_noise, 0.0, torch.pow(10.0, torch.where(silent_noise, 0.0, gain_db) / 20.0))
+    scale = torch.where(silent_noise, 0.0, amplitude(torch.where(silent_noise, 0.0, gain_db)))
     added_db = torch.where(silent_noise, FLOOR_DB, noise_db + gain_db)
     return torch.addcmul(x, noise, per_row(scale, x)), speech_db - added_db
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from speechaug.ops._cpu import array, jit, run
 
 _BLOCK = 2_048  # samples that stay in the nearest cache while all stages go over them
+_EXACT = {"contract"}  # where a sample stands decides whether it is computed in a vector: both ways to the same bits
 
 
-@jit(inline="always")
+@jit(inline="always", fastmath=_EXACT)
 def _tanh(u):
     """A quotient of polynomials, 4e-7 from tanh: what vectorises."""
     u = min(max(u, np.float32(-7.9)), np.float32(7.9))
@@ -30,7 +31,7 @@ def _tanh(u):
     return u * p / q
 
 
-@jit
+@jit(fastmath=_EXACT)
 def _stage(code, y, value, peak):
     """Change the samples ``y`` in place."""
     if code == 0:

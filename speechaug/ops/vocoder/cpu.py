@@ -37,7 +37,8 @@ def vocoder(x, lengths, rate, width, hop):
         turning = rates[first:last] != 1.0
         total = int(((out[first:last] + steps) // hop + 1)[turning & (out[first:last] > 0)].max(initial=0))
         for start in range(0, total, _FRAMES):
-            shape = count, 2, min(_FRAMES, total - start), channels
+            # One transform alone may take another path, with other last bits: give it company.
+            shape = count, 2, min(_FRAMES, max(2, total - start)), channels
             some, spectrum = _first(frames, *shape, size), _first(spectra, *shape, bins)
             run(_frames, count, *tables, scale, window, hop, start, cover, array(some))
             torch.fft.rfft(some, out=spectrum)
