@@ -118,9 +118,7 @@ def run_linear(
     return y
 
 
-def _parts(
-    members: Sequence[Member], hosts: Sequence[NDArray[np.bool_]], apart: bool
-) -> list[NDArray[np.bool_]]:
+def _parts(members: Sequence[Member], hosts: Sequence[NDArray[np.bool_]], apart: bool) -> list[NDArray[np.bool_]]:
     """Say which rows run together: all that are on, or those that need no FFT apart."""
     union = np.any(hosts, axis=0)
     spectral = [host for member, host in zip(members, hosts, strict=True) if not member.is_filter]

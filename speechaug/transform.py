@@ -150,7 +150,8 @@ class Transform(ABC):
     """One augmentation: ``draw`` decides (random, host, tiny), ``apply`` computes (device, pure, batched).
 
     Subclasses are frozen dataclasses that override the two; everything else is sealed. The effect acts on each
-    example with its own probability ``p`` and its own parameters.
+    example with its own probability ``p`` and its own parameters. On a CPU, in float32, an example comes out to the
+    last bit as if it were alone, whatever batch it is in.
 
     Attributes:
         domain: ``"waveform"`` (``(B, T)`` or ``(B, C, T)``) or ``"spectrogram"`` (``(B, F, T)``); time is last.

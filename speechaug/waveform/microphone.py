@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from speechaug import functional as F
 from speechaug.banks import Bank
 from speechaug.draws import Values
 from speechaug.functional.linear import respond

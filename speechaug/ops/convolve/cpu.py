@@ -76,7 +76,8 @@ def _convolve(
     parts = max(1, -(-count // (FRAMES * torch.get_num_threads())))
     together = -(-count // parts)  # all of ``work`` is transformed each time: so parts of about the same size
     # One frame alone is transformed by another path, slower and with other last bits: give it company.
-    work = torch.zeros(max(together, 2), size)
+    work = torch.empty(max(together, 2), size)
+    work[together:] = 0.0
     for first in range(0, count, max(together, 1)):
         some = frames[first : first + together]
         run(_lay, len(some), source, ends[0], some, *steps, work.numpy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from speechaug.ops._cpu import array, jit, run
@@ -21,8 +21,15 @@ def spectra(first, last, given, factors, which, conjugate):
                 a[k] *= b[k]
 
 
+@jit(fastmath=False)
+def _rows(first, last, a, b, out):
+    for row in range(first, last):
+        for k in range(a.shape[1]):
+            out[row, k] = a[row, k] * b[row, k]
+
+
 def product(a: Tensor, b: Tensor) -> Tensor:
     """See :func:`speechaug.ops.product.product`."""
-    out = a.clone()
-    run(spectra, len(out), out.numpy(), array(b), np.arange(len(out)), False)
+    out = torch.empty_like(a, memory_format=torch.contiguous_format)
+    run(_rows, len(out), array(a), array(b), out.numpy())
     return out
