@@ -97,7 +97,7 @@ class CopyWork:
     sample_rate: int | None
     _policies: dict[int, Transform] = field(default_factory=dict, init=False, repr=False, compare=False)
     _last: list[Sound] = field(default_factory=list, init=False, repr=False, compare=False)
-    _folders: set[Path] = field(default_factory=set, init=False, repr=False, compare=False)
+    _folders: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
         """Write copies and their sidecars; whatever is wrong with one is told, and the others can be made."""
@@ -195,20 +195,19 @@ class CopyWork:
     def _write(self, copy: _Copy) -> Row:
         item, sound, target = copy.item, copy.sound, copy.target
         assert sound is not None and target is not None
-        path = self.folder / f"{item.id}.{target.ending}"
-        if path.parent not in self._folders:
-            make_folder(self.folder, path)
-            self._folders.add(path.parent)
+        name = f"{item.id}.{target.ending}"
+        path = self._place(name)
         done = list[_Done]()
         with copy_writer(path, target, sound.header.tags) as writer:
             for one in copy.changed:
                 writer.write(one.samples)
                 done.append(_Done.of(one))
             duration_s = writer.frames / target.sample_rate
-            said = carry_over(item.recording, path, self._move(done, target.sample_rate), duration_s)
+            move = self._move(done, target.sample_rate)
+            said = carry_over(item.recording, sound.sidecars, path, move, duration_s)
         return {
             "id": item.id,
-            "audio": path.relative_to(self.folder).as_posix(),
+            "audio": name,
             **said,
             "source": item.recording.id,
             "source_hash": sound.hash,
@@ -218,6 +217,14 @@ class CopyWork:
             "clipped": writer.clipped,
             **_told(done),
         }
+
+    def _place(self, name: str) -> Path:
+        """Return where a copy goes; its folder is there."""
+        path, (folder, _, _) = self.folder / name, name.rpartition("/")
+        if folder not in self._folders:
+            make_folder(self.folder, path)
+            self._folders.add(folder)
+        return path
 
     def _move(self, done: Sequence[_Done], sample_rate: int) -> Move:
         """Say where moments of a recording are in its copy; worked out where there are any."""

@@ -31,6 +31,7 @@ from speechaug.transform import Transform
 
 _OURS = re.compile(r"\.([0-9a-f]{32}|shard-\w+)\.tmp")  # temporary names; hidden files of others stay
 _PEEKED = 64  # recordings whose rates tell at which banks are wanted
+_COMMON = 0.05  # of the recordings have a rate at which banks are prepared whole
 
 
 class Unit(NamedTuple):
@@ -220,9 +221,10 @@ def _prepare(work: CopyWork, missing: Sequence[Item], unit: Unit) -> None:
         return
     step = -(-len(missing) // _PEEKED)
     rates = Counter(filter(None, (_rate(work, item.recording, unit) for item in missing[::step])))
-    for rate, _ in rates.most_common(RATES_KEPT):
-        for bank in banks(work.at_rate(rate)):
-            bank.loops(torch.device("cpu"))
+    for rate, count in rates.most_common(RATES_KEPT):
+        if count >= _COMMON * rates.total():  # at others a clip is resampled when it is drawn
+            for bank in banks(work.at_rate(rate)):
+                bank.loops(torch.device("cpu"))
 
 
 def _rate(work: CopyWork, recording: Recording, unit: Unit) -> int | None:

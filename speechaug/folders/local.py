@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,7 @@ _MOST_WORKERS = 64
 _BATCHES = 16  # for each worker, at least, so that all end at about the same time
 _MOMENT_S = 0.1  # how long what is done may stay untold
 _PR_SET_PDEATHSIG = 1  # of Linux
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of the GNU C library
 
 T = TypeVar("T")
 
@@ -157,6 +159,14 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _keep_memory() -> None:
+    """Keep what is freed, for the next batch: to have it from the system anew takes a tenth of the time."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**25)  # the most there is
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**28)
+
+
 def _serve(work: Work, pipe: Connection, inherited: Sequence[Connection]) -> None:
     """Make what comes through the pipe until it ends; what a worker does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who gives the work
@@ -164,6 +174,8 @@ def _serve(work: Work, pipe: Connection, inherited: Sequence[Connection]) -> Non
     for other in inherited:
         other.close()
     torch.set_num_threads(1)
+    gc.freeze()  # what was there before is not looked through again and again
+    _keep_memory()
     with contextlib.suppress(EOFError, OSError):
         while True:
             for told in _by_time(made[1:] for made in work(pipe.recv())):

@@ -47,7 +47,21 @@ class Carried:
         return {name: value for name, value in told.items() if value is not None}
 
 
-def carry_over(recording: Recording, path: Path, move: Move, duration_s: float) -> Row:
+def sidecars_of(recording: Recording) -> Mapping[str, bytes | Path]:
+    """Return what lies beside a recording that is used, by name: a transcript is not if its row has one.
+
+    Args:
+        recording: the source.
+    """
+    if recording.sidecars is not None:
+        return recording.sidecars
+    own = beside(recording.source) if _is_file(recording.source) else {}
+    return {name: held for name, held in own.items() if not (recording.columns.get("text") and _is_transcript(name))}
+
+
+def carry_over(
+    recording: Recording, found: Mapping[str, bytes | Path], path: Path, move: Move, duration_s: float
+) -> Row:
     """Write what lies beside a recording beside its copy, and return what is known of what is said in it.
 
     What the row of a manifest says goes before what lies beside the audio. Times in a row count from the beginning of
@@ -55,15 +69,12 @@ def carry_over(recording: Recording, path: Path, move: Move, duration_s: float) 
 
     Args:
         recording: the source.
+        found: what lies beside it.
         path: of the copy.
         move: from moments of the utterance to moments of its copy.
         duration_s: of the copy.
     """
     row = dict(recording.columns)
-    found: Mapping[str, bytes | Path] | None = recording.sidecars
-    if found is None:
-        own = beside(recording.source) if _is_file(recording.source) else {}
-        found = {name: held for name, held in own.items() if not (row.get("text") and _is_transcript(name))}
     carried = carry(found, lambda times: move(np.maximum(times - recording.offset_s, 0.0)), duration_s, path.stem)
     if are_timed(row.get("words")):
         try:

@@ -20,6 +20,7 @@ from speechaug.folders.formats import FORMATS, Target, check_size, quantise
 from speechaug.folders.held import Held
 from speechaug.folders.items import Recording
 from speechaug.folders.pieces import LONGEST_S, cut
+from speechaug.folders.sidecars import sidecars_of
 
 _TAGS = ("title", "artist", "album", "tracknumber", "date", "genre", "comment", "copyright", "license")
 _AT_ONCE = 2**16  # samples: libsndfile's Vorbis encoder takes what it is given on the stack
@@ -53,7 +54,7 @@ class Sound:
     """
 
     def __init__(self, recording: Recording) -> None:
-        """Read the header, hash the file, and keep the samples unless it is long."""
+        """Read the header, hash the file, look what lies beside it, and keep the samples unless it is long."""
         self.recording = recording
         self._by_rate: dict[int, FloatArray] = {}
         with open_sound(recording.source) as file:
@@ -62,6 +63,7 @@ class Sound:
                 samples, rate = audio.read_from(file, recording.source, recording.offset_s, recording.duration_s)
                 self._by_rate[rate] = samples
         self.hash = file_hash(recording.source)
+        self.sidecars = sidecars_of(recording)
 
     def pieces(self, sample_rate: int) -> Iterator[FloatArray]:
         """Yield its pieces, float32 ``(C, T)``."""
