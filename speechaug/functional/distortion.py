@@ -20,6 +20,7 @@ def clipping(x: Tensor, threshold_db: Tensor) -> Tensor:
         The shape of ``x``. Gradients reach ``x``, through the peak too.
 
     Example:
+        >>> import torch
         >>> clipping(torch.tensor([[0.2, -1.0, 0.7]]), torch.tensor([-6.0])).round(decimals=3)
         tensor([[ 0.2000, -0.5010,  0.5010]])
     """
@@ -37,6 +38,7 @@ def tanh_distortion(x: Tensor, drive_db: Tensor) -> Tensor:
         The shape of ``x``. Gradients reach ``x``, through the peak too.
 
     Example:
+        >>> import torch
         >>> tanh_distortion(torch.tensor([[0.1, -1.0]]), torch.tensor([20.0])).round(decimals=3)
         tensor([[ 0.7620, -1.0000]])
     """
@@ -54,6 +56,7 @@ def quantize(x: Tensor, bits: Tensor) -> Tensor:
         The shape of ``x``. The gradient passes as if nothing had been done.
 
     Example:
+        >>> import torch
         >>> quantize(torch.tensor([[0.1, 0.2, -0.7]]), torch.tensor([3.0])).tolist()
         [[0.0, 0.25, -0.75]]
     """

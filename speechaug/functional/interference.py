@@ -97,9 +97,11 @@ def speech_shaped_noise(
 
     def spectrum(size: int, rows: Tensor | None) -> Tensor:
         count = key.shape[0] if rows is None else rows.shape[0]
-        return torch.fft.rfft(response, size).expand(count, -1).contiguous()
+        one: Tensor = torch.fft.rfft(response, size)
+        return one.expand(count, -1).contiguous()
 
-    return convolve_rows(white, ends, 0, 2 * half, spectrum)[:, 2 * half :]
+    shaped: Tensor = convolve_rows(white, ends, 0, 2 * half, spectrum)
+    return shaped[:, 2 * half :]
 
 
 def _speech_filter(half: int, sample_rate: int, device: torch.device) -> Tensor:
@@ -177,7 +179,8 @@ def hum(frequency_hz: Tensor, level_db: Tensor, phase: Tensor, width: int, sampl
     within = torch.arange(_BLOCK, device=level_db.device) * step[:, :, None]
     starts = torch.cat([start.sin() * height[:, None], start.cos() * height[:, None]], dim=2)
     waves = torch.cat([within.cos(), within.sin()], dim=1)
-    return (starts.unflatten(1, (parts, _BLOCKS)) @ waves[:, None]).flatten(1)[:, :width]
+    tone: Tensor = starts.reshape(len(starts), parts, _BLOCKS, waves.shape[1]) @ waves[:, None]
+    return tone.flatten(1)[:, :width]
 
 
 def add_hum(

@@ -109,7 +109,7 @@ def power_of_cut(x: Tensor, lengths: Tensor) -> Tensor:
     whole = x.shape[-1] // _BLOCK * _BLOCK
     # A norm squares and adds without a copy of x, but loses digits over long rows: so block by block. All blocks are
     # of one size and summed in their order, so that zeros at the end change no bit.
-    inner = channels[..., :whole].unflatten(-1, (whole // _BLOCK, _BLOCK))
+    inner = channels[..., :whole].reshape(*channels.shape[:2], whole // _BLOCK, _BLOCK)
     rest = pad(channels[..., None, whole:], (0, _BLOCK - (x.shape[-1] - whole)))
     norms = torch.cat([torch.linalg.vector_norm(part, dim=-1) for part in (inner, rest)], dim=-1)
     energy = norms.double().square().cumsum(dim=-1)[..., -1].sum(dim=1)

@@ -54,7 +54,8 @@ def frame_sizes(extent: int, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     sizes = _size_table(extent)
     costs = (-(-lengths[:, None] // (sizes - extent)) + 0.5) * sizes
-    return sizes[costs.argmin(axis=1)]
+    found: NDArray[np.int64] = sizes[costs.argmin(axis=1)]
+    return found
 
 
 @functools.lru_cache(maxsize=256)
@@ -277,7 +278,7 @@ def _extents(members: Sequence[Member], sample_rate: int) -> int | NDArray[np.in
 
 def _spectrum(members: Sequence[Member], cascade: Tensor | None, size: int, context: Any) -> Tensor:
     """The product of all transfer functions, complex64 ``(N, bins)``."""
-    spectrum = None if cascade is None else transfer(cascade, size)
+    spectrum: Tensor | None = None if cascade is None else transfer(cascade, size)
     for member in members:
         factor = member.transform.response(size, context, **member.params)
         if member.host is None or not bool(member.host.all()):
