@@ -146,9 +146,12 @@ class Draws:
     def to_rows(self) -> list[dict[str, Any]]:
         """Return the plain data of each row alone: that of ``take(index).to_dict()`` for every ``index``."""
         rows: list[dict[str, Any]] = [{"on": [on]} for on in self.on.tolist()]
-        own = {name: [[one] for one in self.labels.get(name, value).tolist()] for name, value in self.values.items()}
-        for name, told in {**own, **{name: member.to_rows() for name, member in self.members.items()}}.items():
-            for row, one in zip(rows, told, strict=True):
+        told: dict[str, list[Any]] = {
+            name: [[one] for one in self.labels.get(name, value).tolist()] for name, value in self.values.items()
+        }
+        told.update({name: member.to_rows() for name, member in self.members.items()})
+        for name, each in told.items():
+            for row, one in zip(rows, each, strict=True):
                 row[name] = one
         return rows
 
