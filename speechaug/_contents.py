@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,9 +128,14 @@ def of_arrays(
     return Contents(None, sample_rate, names, hashes, sources, shelf)
 
 
+_reaches: WeakKeyDictionary[Shelf, tuple[int, int]] = WeakKeyDictionary()
+
+
 def _reach(shelf: Shelf) -> tuple[int, int]:
-    shelf.put_all_in()
-    return int(shelf.peak.max()), int((shelf.length - 1 - shelf.peak).max())
+    if shelf not in _reaches:
+        shelf.put_all_in()
+        _reaches[shelf] = int(shelf.peak.max()), int((shelf.length - 1 - shelf.peak).max())
+    return _reaches[shelf]
 
 
 # What torch.compiler.assume_constant_result does, without importing the compiler, which takes seconds.
