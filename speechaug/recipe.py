@@ -106,10 +106,11 @@ def train(
 
     Raises:
         ValueError: if the data cannot be used: nothing to train or test on, a missing transcript, a validation
-            transcript that training cannot spell, noise or rooms that the policy does not use; the message says which.
+            transcript that training cannot spell, noise, rooms or voices that the policy does not use; the message
+            says which.
         KeyboardInterrupt: if stopped; it says where the weights are.
     """
-    for given, bank in {"noise": data.noise, "rooms": data.rooms}.items():
+    for given, bank in {"noise": data.noise, "rooms": data.rooms, "voices": data.voices}.items():
         if bank is not None and not any(used is bank for used in banks_of(data.policy)):
             raise ValueError(f"{given} is given, but the policy adds none: use --data.policy small_sample")
     run = fit_and_test(

@@ -644,6 +644,12 @@ def test_policy_as_object_data_file_and_name(banks: Path, tmp_path: Path) -> Non
     bank = sa.Bank.from_folder(banks / "train", sample_rate=RATE)
     named = SpeechDataModule("t.jsonl", sample_rate=RATE, policy="small_sample", noise=bank)
     assert named.policy == sa.presets.small_sample(noises=bank)
+    spoken = SpeechDataModule("t.jsonl", sample_rate=RATE, policy="small_sample", noise=bank, voices=bank)
+    assert spoken.policy == sa.presets.small_sample(noises=bank, voices=bank)
+    crowd = sa.Compose([sa.OneOf([sa.AddBabble(bank=bank), sa.Gain()])])
+    other = sa.Bank.from_arrays([noise(3)], sample_rate=RATE)
+    given = SpeechDataModule("t.jsonl", sample_rate=RATE, policy=crowd, voices=other).policy
+    assert given == sa.Compose([sa.OneOf([sa.AddBabble(bank=other), sa.Gain()])])
     assert SpeechDataModule("t.jsonl").policy is None
 
 
@@ -654,6 +660,19 @@ def test_test_conditions(tree: Path, banks: Path) -> None:
     own = module(tree, test_conditions={"quiet": sa.Gain(gain_db=(-20.0, -20.0)), "clean": None})
     assert own.test_names == ["quiet", "clean"]
     assert len(own.test_dataloader()) == 2
+
+
+def test_voices_that_are_tested_are_refused(tree: Path, tmp_path: Path) -> None:
+    data = module(tree)
+    data.setup()
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    for number, one in enumerate(data.train_utterances[:3]):
+        shutil.copy(str(one.audio), voices / f"{number}.wav")
+    module(tree, policy="small_sample", voices=str(voices)).setup()
+    shutil.copy(str(data.test_utterances[0].audio), voices / "copied.wav")
+    with pytest.raises(ValueError, match=r"leak: 1 test recordings are among the voices .*copied\.wav = "):
+        module(tree, policy="small_sample", voices=str(voices)).setup()
 
 
 def collect(loader: Iterable[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -63,7 +63,7 @@ def kinds(rate: int) -> list[tuple[type[sa.Transform], dict[str, object]]]:
 def policy(rng: np.random.Generator, rate: int) -> sa.Transform:
     choice = kinds(rate)
     members = []
-    for index in rng.integers(len(choice), size=rng.integers(3, 9)).tolist():
+    for index in rng.integers(len(choice), size=rng.integers(4, 10)).tolist():
         cls, options = choice[index]
         members.append(cls(**options, p=float(rng.choice([0.4, 0.6, 1.0]))))
     ways = [sa.Compose, sa.SomeOf, sa.OneOf]

@@ -11,6 +11,7 @@ from speechaug import presets
 from speechaug.banks import Bank
 from speechaug.policy_file import load_policy
 from speechaug.transform import Transform, from_dict
+from speechaug.waveform.interference import AddBabble
 from speechaug.waveform.noise import AddNoise
 from speechaug.waveform.room import Reverb
 
@@ -46,7 +47,11 @@ def resolve_bank(source: BankSource, sample_rate: int) -> Bank | None:
 
 
 def resolve_policy(
-    source: PolicySource, noise: Bank | None = None, rooms: Bank | None = None, name: str = "policy"
+    source: PolicySource,
+    noise: Bank | None = None,
+    rooms: Bank | None = None,
+    voices: Bank | None = None,
+    name: str = "policy",
 ) -> Transform | None:
     """Return the policy for an object, plain data, a YAML file, the name of a preset or ``none``.
 
@@ -54,6 +59,7 @@ def resolve_policy(
         source: which policy.
         noise: bank for every ``AddNoise`` in it; None leaves them their own.
         rooms: bank for every ``Reverb`` in it; None leaves them their own.
+        voices: bank for every ``AddBabble`` in it; None leaves them their own.
         name: of the argument, for messages.
 
     Raises:
@@ -62,7 +68,7 @@ def resolve_policy(
     if source in (None, "none"):
         return None
     if source == "small_sample":
-        return presets.small_sample(noises=noise, rooms=rooms)
+        return presets.small_sample(noises=noise, rooms=rooms, voices=voices)
     if isinstance(source, Mapping):
         source = from_dict({name: value for name, value in source.items() if name != "version"})
     if not isinstance(source, Transform) and not Path(str(source)).is_file():
@@ -72,7 +78,7 @@ def resolve_policy(
     policy = source if isinstance(source, Transform) else load_policy(str(source))
     if policy.domain != "waveform":
         raise ValueError(f"SpeechDataModule: {name} must act on waveforms, got {policy.domain}s in {policy!r}")
-    return _with_banks(policy, noise, rooms)
+    return _with_banks(policy, {AddNoise: noise, Reverb: rooms, AddBabble: voices})
 
 
 def resolve_conditions(
@@ -147,9 +153,9 @@ def resolve_suite(
     )
 
 
-def _with_banks(policy: Transform, noise: Bank | None, rooms: Bank | None) -> Transform:
+def _with_banks(policy: Transform, banks: Mapping[type[Transform], Bank | None]) -> Transform:
     members = getattr(policy, "members", None)
     if members is not None:
-        return dataclasses.replace(policy, members=tuple(_with_banks(m, noise, rooms) for m in members))  # type: ignore[call-arg]
-    bank = {AddNoise: noise, Reverb: rooms}.get(type(policy))
+        return dataclasses.replace(policy, members=tuple(_with_banks(member, banks) for member in members))  # type: ignore[call-arg]
+    bank = banks.get(type(policy))
     return policy if bank is None else dataclasses.replace(policy, bank=bank)  # type: ignore[call-arg]

@@ -81,6 +81,23 @@ def check_banks(train: Iterable[Bank], test: Iterable[Bank]) -> None:
         raise ValueError(f"leak: {len(shared)} clips are in banks of both sides (train = test): {shorten(shared)}")
 
 
+def check_voices(voices: Bank, test: Sequence[Recording]) -> None:
+    """Refuse voices that are tested on.
+
+    Args:
+        voices: bank of talkers for training.
+        test: to test on; all of them are decoded.
+
+    Raises:
+        ValueError: naming the recordings.
+    """
+    known = dict(zip(voices.hashes, voices.names, strict=True))
+    found = _hashes(test, {_shape(recording) for recording in test})
+    shared = [f"{known[h]} = {name}" for h, name in found.items() if h in known]
+    if shared:
+        raise ValueError(f"leak: {len(shared)} test recordings are among the voices (voice = test): {shorten(shared)}")
+
+
 def banks_of(value: Any) -> list[Bank]:
     """Find every bank in a policy, however deep.
 

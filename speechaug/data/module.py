@@ -26,7 +26,7 @@ from speechaug.data.conditions import (
 )
 from speechaug.data.dataset import Recording, SpeechDataset, Transport
 from speechaug.data.findings import Finding, count_left_out, summarize
-from speechaug.data.leak import banks_of, check_banks, check_recordings
+from speechaug.data.leak import banks_of, check_banks, check_recordings, check_voices
 from speechaug.data.manifest import Utterance, shorten
 from speechaug.data.rendered import RenderedDataset
 from speechaug.data.sampler import BucketSampler, ResumableLoader
@@ -84,6 +84,8 @@ class SpeechDataModule(NativeDataModule):
         policy: transform of waveforms, its plain data, a YAML file, ``small_sample`` for the preset, or ``none``.
         noise: folder or bank for every ``AddNoise`` of the policy, instead of its own.
         rooms: folder or bank for every ``Reverb`` of the policy, instead of its own.
+        voices: folder or bank of single talkers, such as the training recordings, for every ``AddBabble`` of the
+            policy, instead of its own; ``small_sample`` adds babble only with it. No recording that is tested.
         views: how many augmented views of each utterance a training batch holds, for consistency training. Rows are
             all utterances in view 0, then all in view 1 and so on; ``id`` repeats and ``view`` says which is which.
             What moves time is the same in all views of an utterance, so that their frames are aligned.
@@ -146,6 +148,7 @@ class SpeechDataModule(NativeDataModule):
         policy: PolicySource = None,
         noise: BankSource = None,
         rooms: BankSource = None,
+        voices: BankSource = None,
         views: int = 1,
         clean_view: bool = False,
         test_noise: BankSource = None,
@@ -180,14 +183,15 @@ class SpeechDataModule(NativeDataModule):
         check_settings(vars(self))
         self.concat, self.gap_s = (concat[0], concat[1]), (gap_s[0], gap_s[1])  # YAML has lists
         self.noise, self.rooms = resolve_bank(noise, sample_rate), resolve_bank(rooms, sample_rate)
+        self.voices = resolve_bank(voices, sample_rate)
         self.test_noise, self.test_rooms = resolve_bank(test_noise, sample_rate), resolve_bank(test_rooms, sample_rate)
-        given = {"noise": noise, "rooms": rooms, "test_noise": test_noise, "test_rooms": test_rooms}
+        given = {"noise": noise, "rooms": rooms, "voices": voices, "test_noise": test_noise, "test_rooms": test_rooms}
         self._folders = {  # to look for in setup; a bank that was given as such is its owner's business
             name: getattr(self, name).folder
             for name, source in given.items()
             if source is not None and not isinstance(source, Bank)
         }
-        self.policy = resolve_policy(policy, self.noise, self.rooms)
+        self.policy = resolve_policy(policy, self.noise, self.rooms, self.voices)
         self.augmenter: BatchAugmenter | None = None
         if self.policy is not None:
             self.augmenter = BatchAugmenter(self.policy, seed=seed, sample_rate=sample_rate)
@@ -252,7 +256,9 @@ class SpeechDataModule(NativeDataModule):
         recordings = self._scan(sides)
         check_recordings(recordings["train"] + recordings["val"], recordings["test"])
         test_banks = [self.test_noise, self.test_rooms, *self.test_conditions.values()]
-        check_banks(banks_of([self.policy, self.noise, self.rooms]), banks_of(test_banks))
+        check_banks(banks_of([self.policy, self.noise, self.rooms, self.voices]), banks_of(test_banks))
+        if self.voices is not None:
+            check_voices(self.voices, recordings["test"])
         self._datasets = {
             side: SpeechDataset(found, sample_rate=self.sample_rate, transport=self._transport(side))
             for side, found in recordings.items()
