@@ -13,7 +13,15 @@ from speechaug.cli.run import run
 EXPECTED = ("ValueError", "OSError", "MisconfigurationException", "YAMLError")
 """Names of the errors whose message says all; by name, so that nothing heavy is imported for them."""
 
-IN_THE_SHELL = {"overwrite=True": "--overwrite", "the same call": "the same command"}
+IN_THE_SHELL = {
+    "overwrite=True": "--overwrite",
+    "the same call": "the same command",
+    "an existing folder or a bank": "an existing folder",
+    'to use another, load_policy(path, banks={"AddNoise": "folder/"}) with the member\'s name': (
+        "to use another, change folder in the YAML file of the policy"
+    ),
+    ", under bank, and load_policy(path, banks=...) gives it others": ", under bank",
+}
 """What messages say to who calls a function, and what they say here."""
 
 

@@ -164,9 +164,10 @@ class Shelf:
 
     def put_in(self, wanted: Iterable[int]) -> None:
         """Make those of the wanted clips that are missing."""
-        make, missing = self._make, sorted(self._missing.intersection(wanted))
+        make = self._make
         if make is None:
             return
+        missing = sorted(self._missing.intersection(wanted))
         pcm, scale, _, _, peak, energy = self._tables
         for index, packed in zip(missing, each(make, missing), strict=True):
             pcm[self._place(index)] = packed.pcm

@@ -82,7 +82,7 @@ def _bank(saved: dict[str, Any], given: Bank | str | Path | None, beside: Path) 
         return saved
     own = beside / folder  # an absolute one stays
     is_there = given is None and own.is_dir()
-    bank = from_dict({**saved, "init_args": {**arguments, "folder": str(own if is_there else folder)}})
+    bank = from_dict({**saved, "init_args": {**arguments, "folder": str(own.absolute() if is_there else folder)}})
     if isinstance(bank, Bank) and given is None and not is_there:
         bank.beside = beside
     return bank

@@ -123,13 +123,13 @@ class _Deadly:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+    def __call__(self, items: Sequence[Item]) -> Iterator[list[Made]]:
         for item in items:
             mark = self.folder / item.recording.id
             if item.recording.id == "always" or (item.recording.id == "once" and not mark.exists()):
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            yield Made(item, {"id": item.id})
+            yield [Made(item, {"id": item.id})]
 
 
 @pytest.mark.parametrize("workers", [1, 3])

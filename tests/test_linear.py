@@ -271,3 +271,33 @@ def test_microphones_colour_and_keep_time_and_polarity() -> None:
     off = sa.Microphone(bank=bank, amount=(0.0, 0.0))
     same, _ = off(x, lengths, off.sample(sa.Rng.from_ids(seed=2, epoch=0, ids=list("abcd"))), sample_rate=RATE)
     assert torch.allclose(same, x, atol=1e-6)
+
+
+def test_one_response_may_serve_all_rows() -> None:
+    taps = torch.zeros(256)
+    taps[0], taps[3] = 1.0, 0.5
+    x, lengths = torch.randn(3, 2, 500, generator=torch.Generator().manual_seed(0)), torch.tensor([500, 300, 1])
+    x[1, :, 300:] = x[2, :, 1:] = 0.0
+    shared = F.apply_responses(x, lengths, torch.fft.rfft(taps)[None], 0, 3)
+    for row, length in zip(range(3), lengths.tolist(), strict=True):
+        expected = signal.lfilter(taps[:4].numpy(), [1.0], x[row, :, :length].numpy())
+        assert np.abs(shared[row, :, :length].numpy() - expected).max() < 1e-5
+    with pytest.raises(RuntimeError, match="expand"):
+        F.apply_responses(x, lengths[:2], torch.fft.rfft(taps)[None], 0, 3)
+
+
+def test_a_fixed_response_in_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transform of someone else may have the same response for every row."""
+    monkeypatch.setattr(sa.AirAbsorption, "response", lambda self, size, context, **_: _delays(size))
+    group = sa.Compose([sa.AirAbsorption(), sa.AirAbsorption()])
+    x = torch.zeros(3, 2_000)
+    x[:, 10] = 1.0
+    draws = group.sample(sa.Rng.from_ids(seed=0, epoch=0, ids=["a", "b", "c"]))
+    y, _ = group(x, torch.tensor([2_000, 1_000, 400]), draws, sample_rate=16_000)
+    assert torch.allclose(y, x.roll(2, dims=1), atol=1e-6)
+
+
+def _delays(size: int) -> torch.Tensor:
+    taps = torch.zeros(1, size)
+    taps[0, 1] = 1.0
+    return torch.fft.rfft(taps)

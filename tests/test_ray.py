@@ -31,8 +31,8 @@ QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": "E
 class Tell:
     """Work that tells which process did it."""
 
-    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
-        return (Made(item, {"id": item.id, "process": os.getpid()}) for item in items)
+    def __call__(self, items: Sequence[Item]) -> Iterator[list[Made]]:
+        return ([Made(item, {"id": item.id, "process": os.getpid()})] for item in items)
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Slow:
 
     folder: Path
 
-    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+    def __call__(self, items: Sequence[Item]) -> Iterator[list[Made]]:
         for item in items:
             (self.folder / item.recording.id).touch()
             time.sleep(0.02)
-            yield Made(item, {"id": item.id})
+            yield [Made(item, {"id": item.id})]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Killed:
     victim: str
     always: bool = False
 
-    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+    def __call__(self, items: Sequence[Item]) -> Iterator[list[Made]]:
         for item in items:
             if item.recording.id == self.victim and (self.always or not self.mark.exists()):
                 self.mark.touch()

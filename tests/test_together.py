@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_a_part_that_cannot_be_augmented_keeps_no_other_from_it(tmp_path: Path, 
         return padded(samples)
 
     monkeypatch.setattr(together, "_padded", fragile)
-    made = list(CopyWork(tmp_path / "out", sa.Gain(), 0, "wav", None)(items))
+    made = list(chain.from_iterable(CopyWork(tmp_path / "out", sa.Gain(), 0, "wav", None)(items)))
     assert seen == [6, 1, 1, 1, 1, 1, 1]
     assert [one.reason for one in made] == ["", "", "RuntimeError: too much", "", "", ""]
     assert [one.item for one in made] == items
@@ -116,7 +117,7 @@ def test_results_come_in_the_order_of_the_items(tmp_path: Path):
         for n in range(6)
         for copy in (1, 2)
     ]
-    made: Iterator[Made] = CopyWork(tmp_path / "out", sa.Gain(), 0, "wav", None)(items)
+    made: Iterator[Made] = chain.from_iterable(CopyWork(tmp_path / "out", sa.Gain(), 0, "wav", None)(items))
     rows = [(one.item, one.row and one.row["sample_rate"]) for one in made]
     assert [item for item, _ in rows] == items
     assert [rate for _, rate in rows] == [
@@ -131,6 +132,20 @@ def test_results_come_in_the_order_of_the_items(tmp_path: Path):
         *[16_000] * 2,
         *[8_000] * 2,
     ]
+
+
+def test_groups_are_bounded_with_their_padding(tmp_path: Path):
+    """A file among shorter ones must not make them all as long; a long one is by itself, and told when it is done."""
+    lengths = [*[0.1] * 9, 30.0, *[0.1] * 3, 41.0, 0.1, 30.0, 30.0]
+    for number, length_s in enumerate(lengths):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(round(length_s * 44_100), 0.1), 44_100)
+    items = [
+        Item(recording=Recording(id=f"{n}.wav", source=tmp_path / f"{n}.wav", name=str(n)), copy=1)
+        for n in range(len(lengths))
+    ]
+    told = [[one.item for one in made] for made in CopyWork(tmp_path / "out", sa.Gain(), 0, "wav", None)(items)]
+    assert [len(made) for made in told] == [9, 1, 3, 1, 1, 1, 1]
+    assert list(chain.from_iterable(told)) == items
 
 
 @pytest.mark.parametrize(

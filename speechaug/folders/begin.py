@@ -14,6 +14,8 @@ from speechaug.folders.sidecars import ENDINGS
 from speechaug.folders.sounds import lies_in
 from speechaug.transform import from_dict
 
+_BYTES = 2  # raised when a job writes other bytes for the same policy and seed
+
 
 def check_folder(folder: Path, overwrite: bool) -> None:
     """Refuse a folder of others before anything is written to it.
@@ -79,7 +81,7 @@ def begin(work: CopyWork, overwrite: bool, journal: Journal) -> None:
 def _description(work: CopyWork) -> dict[str, Any]:
     """What was done; no paths but those of banks, no times."""
     told = {name: getattr(work, name) for name in ("seed", "format", "sample_rate")}
-    return {"speechaug": __version__, **told, "policy": work.policy.to_dict()}
+    return {"speechaug": __version__, "bytes": _BYTES, **told, "policy": work.policy.to_dict()}
 
 
 def _differences(found: dict[str, Any], work: CopyWork) -> list[str]:
@@ -88,7 +90,8 @@ def _differences(found: dict[str, Any], work: CopyWork) -> list[str]:
     other = [key for key in wanted if found.get(key) != wanted[key]]
     if other == ["policy"] and from_dict(found["policy"]) == work.policy:
         return []
-    return ["version of speechaug" if key == "speechaug" else key for key in other]
+    named = {"speechaug": "version of speechaug", "bytes": "version of speechaug"}
+    return list(dict.fromkeys(named.get(key, key) for key in other))
 
 
 def _discard(journal: Journal) -> None:

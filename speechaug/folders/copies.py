@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from speechaug.folders.times import Move, Piece, timeline
 from speechaug.folders.together import Changed, Part, augment_pieces, augment_together
 from speechaug.transform import Transform
 
-_TOGETHER = 2**20  # samples of a batch: more than that does not stay in the cache
+_TOGETHER = 2**20  # samples of a batch, padded, at most: more than that does not stay in the cache
 
 
 @dataclass
@@ -99,13 +100,13 @@ class CopyWork:
     _last: list[Sound] = field(default_factory=list, init=False, repr=False, compare=False)
     _folders: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
-    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+    def __call__(self, items: Sequence[Item]) -> Iterator[list[Made]]:
         """Write copies and their sidecars; whatever is wrong with one is told, and the others can be made."""
         for copies in self._opened(items):
             with one_thread():
                 self._augment(copies)
                 made = [self._finished(copy) for copy in copies]
-            yield from made
+            yield made
 
     def target(self, header: Header) -> Target:
         """Say what a copy of a recording is written as."""
@@ -126,21 +127,24 @@ class CopyWork:
         return recent(self._policies, sample_rate, lambda: at_rate(self.policy, sample_rate), RATES_KEPT)
 
     def _opened(self, items: Sequence[Item]) -> Iterator[list[_Copy]]:
-        """Read recordings, as many at a time as are augmented together."""
-        copies, samples = list[_Copy](), 0
+        """Read recordings, as many at a time as are augmented together; a long one is by itself."""
+        copies, longest = list[_Copy](), 0.0
         for item in items:
-            copies.append(copy := _Copy(item))
+            copy, samples = _Copy(item), 0.0
             try:
-                samples += self._open(copy)
+                samples = self._open(copy)
             except Exception as error:
                 copy.error = error
-            if samples >= _TOGETHER:
+            longest = max(longest, samples)
+            if copies and (len(copies) + 1) * longest > _TOGETHER:
                 yield copies
-                copies, samples = [], 0
-        yield copies
+                copies, longest = [], samples
+            copies.append(copy)
+        if copies:
+            yield copies
 
-    def _open(self, copy: _Copy) -> int:
-        """Read a recording that is not long, unless it is the last one again; say how many samples it has."""
+    def _open(self, copy: _Copy) -> float:
+        """Read a recording, unless it is the last one again; say how many samples are held, infinity for a long one."""
         recording = copy.item.recording
         if not self._last or self._last[0].recording != recording:
             self._last[:] = [Sound(recording)]
@@ -153,7 +157,7 @@ class CopyWork:
                 copy.part = Part(recording.id, copy.item.copy, pieces[0])
                 return pieces[0].size
         copy.changed = self._piece_by_piece(copy.item, pieces, copy.target.sample_rate)
-        return 0
+        return math.inf
 
     def _piece_by_piece(self, item: Item, pieces: Iterable[FloatArray], sample_rate: int) -> Iterator[Changed]:
         yield from augment_pieces(

@@ -92,8 +92,8 @@ class Made(NamedTuple):
 class Work(Protocol):
     """Makes items. It can be pickled, raises nothing, and what comes of an item depends on nothing but the item."""
 
-    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
-        """Write the sound files of some items, and yield their lines of the manifest in the same order."""
+    def __call__(self, items: Sequence[Item]) -> Iterator[list[Made]]:
+        """Write the sound files of some items; yield their lines of the manifest in the same order, what is done."""
 
 
 Engine = Callable[[Work, Sequence[Item], int | None], Generator[Made, None, None]]

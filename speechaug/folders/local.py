@@ -9,12 +9,11 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -23,11 +22,8 @@ from speechaug.folders.items import MOST_AT_ONCE, Item, Made, Work
 _ATTEMPTS = 3
 _MOST_WORKERS = 64
 _BATCHES = 16  # for each worker, at least, so that all end at about the same time
-_MOMENT_S = 0.1  # how long what is done may stay untold
 _PR_SET_PDEATHSIG = 1  # of Linux
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of the GNU C library
-
-T = TypeVar("T")
 
 Batch = list[tuple[Item, int]]
 """Items, and how often each was begun by a worker that died."""
@@ -47,7 +43,7 @@ def local(work: Work, items: Sequence[Item], workers: int | None) -> Generator[M
     workers = min(_MOST_WORKERS, os.cpu_count() or 1) if workers is None else workers
     batches = in_batches(items, workers)
     if workers == 0:
-        yield from chain.from_iterable(map(work, batches))
+        yield from chain.from_iterable(chain.from_iterable(map(work, batches)))
         return
     waiting = deque([(item, 0) for item in batch] for batch in batches)
     pool = _Pool(work, waiting)
@@ -178,17 +174,5 @@ def _serve(work: Work, pipe: Connection, inherited: Sequence[Connection]) -> Non
     _keep_memory()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            for told in _by_time(made[1:] for made in work(pipe.recv())):
-                pipe.send(told)
-
-
-def _by_time(told: Iterable[T]) -> Iterator[list[T]]:
-    """Put together what comes within a moment."""
-    together, since = list[T](), time.monotonic()
-    for one in told:
-        together.append(one)
-        if time.monotonic() - since > _MOMENT_S:
-            yield together
-            together, since = [], time.monotonic()
-    if together:
-        yield together
+            for made in work(pipe.recv()):
+                pipe.send([one[1:] for one in made])

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from speechaug.folders.items import Item, Made, Work
@@ -73,7 +74,7 @@ def _make(shared: list[Any], batch: Sequence[Item]) -> list[Made]:
     """Make the items of a batch; in a process of the cluster."""
     work, folder = _load(shared[0])
     with _within(folder):
-        return list(work(batch))
+        return list(chain.from_iterable(work(batch)))
 
 
 @lru_cache(maxsize=1)

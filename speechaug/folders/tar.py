@@ -12,7 +12,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, starmap
+from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,14 +76,14 @@ class ShardWork:
 
     copies: CopyWork
 
-    def __call__(self, items: Sequence[Item]) -> Iterator[Made]:
+    def __call__(self, items: Sequence[Item]) -> Iterator[list[Made]]:
         """Write copies of shards; the row of each holds those of its samples, and what failed."""
         for item in items:
             try:
                 made = Made(item, self._make(item))
             except Exception as error:
                 made = failed(item, error)
-            yield made
+            yield [made]
 
     def _make(self, item: Item) -> Row:
         path = self.copies.folder / f"{item.id}.tar"
@@ -159,7 +159,8 @@ class _Shard:
                 continue
             if recording is not None:
                 items[name] = Item(recording=recording, copy=self.item.copy)
-        for (name, item), made in zip(items.items(), self.work(list(items.values())), strict=True):
+        done = chain.from_iterable(self.work(list(items.values())))
+        for (name, item), made in zip(items.items(), done, strict=True):
             if made.is_full:  # it is no fault of the sample
                 raise OSError(errno.ENOSPC, made.reason)
             if made.row is None:

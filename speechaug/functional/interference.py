@@ -179,8 +179,8 @@ def hum(frequency_hz: Tensor, level_db: Tensor, phase: Tensor, width: int, sampl
     within = torch.arange(_BLOCK, device=level_db.device) * step[:, :, None]
     starts = torch.cat([start.sin() * height[:, None], start.cos() * height[:, None]], dim=2)
     waves = torch.cat([within.cos(), within.sin()], dim=1)
-    tone: Tensor = starts.reshape(len(starts), parts, _BLOCKS, waves.shape[1]) @ waves[:, None]
-    return tone.flatten(1)[:, :width]
+    # A product for each part: broadcasting would copy ``waves`` for all of them.
+    return torch.cat([part @ waves for part in starts.split(_BLOCKS, dim=1)], dim=1).flatten(1)[:, :width]
 
 
 def add_hum(

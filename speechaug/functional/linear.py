@@ -102,7 +102,11 @@ def convolve_rows(
         kinds = _kinds(before, after, own)
     alike = len(kinds) == 1
     rows = [] if alike else [torch.tensor(some) for some in kinds.values()]
-    spectra = [spectrum(size, None if alike else rows[index]) for index, (size, _) in enumerate(kinds)]
+    spectra = [
+        # One for all rows is laid out for each: kernels look for as many as there are rows.
+        spectrum(size, None if alike else rows[index]).expand(x.shape[0] if alike else len(rows[index]), -1)
+        for index, (size, _) in enumerate(kinds)
+    ]
     reaches = [reach for _, reach in kinds]
     y: Tensor = convolve(x if x.ndim == 3 else x[:, None], lengths, spectra, rows, before, reaches, False)
     return y.reshape(x.shape)
@@ -147,8 +151,9 @@ def apply_responses(x: Tensor, lengths: Tensor, spectrum: Tensor, before: int, a
     Args:
         x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
         lengths: ``(B,)`` valid samples; the tail is cut there.
-        spectrum: complex ``(B, bins)`` on the grid of an rfft of ``2 * (bins - 1)`` samples, more than ``before +
-            after``; delays before 0 are wrapped to the end of the circle. Without gradient.
+        spectrum: complex ``(B, bins)``, or ``(1, bins)`` for all rows, on the grid of an rfft of ``2 * (bins - 1)``
+            samples, more than ``before + after``; delays before 0 are wrapped to the end of the circle. Without
+            gradient.
         before: samples the response extends before its sample.
         after: samples it extends after it.
 
@@ -167,6 +172,7 @@ def apply_responses(x: Tensor, lengths: Tensor, spectrum: Tensor, before: int, a
         )
     if x.numel() == 0:
         return x.clone()
+    lengths, spectrum = lengths.expand(len(x)), spectrum.expand(len(x), -1)
     y: Tensor = convolve(x if x.ndim == 3 else x[:, None], lengths, [spectrum], [], before, [after], False)
     return y.reshape(x.shape)
 
@@ -283,7 +289,7 @@ def _spectrum(members: Sequence[Member], cascade: Tensor | None, size: int, cont
         factor = member.transform.response(size, context, **member.params)
         if member.host is None or not bool(member.host.all()):
             factor = torch.where(member.on[:, None], factor, 1.0)
-        spectrum = factor if spectrum is None else product(spectrum, factor)
+        spectrum = factor if spectrum is None else product(*torch.broadcast_tensors(spectrum, factor))
     assert spectrum is not None
     return spectrum
 

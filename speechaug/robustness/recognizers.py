@@ -401,8 +401,9 @@ def _checkpoint_name(path: Path) -> str:
 
 def _trained_speakers(path: Path) -> frozenset[str]:
     """Return the speakers that a SpeechDataModule trained on, by its state; none if another one did."""
-    held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return frozenset(held.get("SpeechDataModule", {}).get("speakers", ()))
+    held = torch.load(path, map_location="cpu", weights_only=True)
+    states = (state for name, state in held.items() if name.endswith("DataModule") and isinstance(state, dict))
+    return frozenset(speaker for state in states for speaker in state.get("speakers", ()))
 
 
 def _load_checkpoint(path: Path) -> SpeechRecognizer:
