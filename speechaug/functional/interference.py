@@ -180,7 +180,7 @@ def hum(frequency_hz: Tensor, level_db: Tensor, phase: Tensor, width: int, sampl
     starts = torch.cat([start.sin() * height[:, None], start.cos() * height[:, None]], dim=2)
     waves = torch.cat([within.cos(), within.sin()], dim=1)
     # A product for each part: broadcasting would copy ``waves`` for all of them.
-    return torch.cat([part @ waves for part in starts.split(_BLOCKS, dim=1)], dim=1).flatten(1)[:, :width]
+    return torch.cat([part @ waves for part in torch.split(starts, _BLOCKS, dim=1)], dim=1).flatten(1)[:, :width]
 
 
 def add_hum(

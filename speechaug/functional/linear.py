@@ -286,10 +286,10 @@ def _spectrum(members: Sequence[Member], cascade: Tensor | None, size: int, cont
     """The product of all transfer functions, complex64 ``(N, bins)``."""
     spectrum: Tensor | None = None if cascade is None else transfer(cascade, size)
     for member in members:
-        factor = member.transform.response(size, context, **member.params)
+        factor = member.transform.response(size, context, **member.params).expand(len(member.on), -1)
         if member.host is None or not bool(member.host.all()):
             factor = torch.where(member.on[:, None], factor, 1.0)
-        spectrum = factor if spectrum is None else product(*torch.broadcast_tensors(spectrum, factor))
+        spectrum = factor if spectrum is None else product(spectrum, factor)
     assert spectrum is not None
     return spectrum
 
