@@ -11,7 +11,8 @@ from scipy import signal
 
 import speechaug as sa
 from speechaug import functional as F
-from speechaug.functional.linear import Member, frame_size, run_group
+from speechaug.functional.linear import Member, run_group
+from speechaug.functional.overlap_save import frame_size
 from speechaug.ops import bank_response as kept
 from speechaug.ops.bank_response import bank_response
 from speechaug.ops.convolve import convolve

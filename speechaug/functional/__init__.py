@@ -16,10 +16,10 @@ from speechaug.functional.interference import (
     speech_shaped_noise,
 )
 from speechaug.functional.level import active_level_db, gain, polarity, power, rms_db, valid_mask
-from speechaug.functional.linear import apply_responses
 from speechaug.functional.mask import frequency_mask, masks, time_mask
 from speechaug.functional.modulation import tremolo
 from speechaug.functional.noise import add_colored_noise, add_recorded_noise, colored_noise, mix_at_snr, white_noise
+from speechaug.functional.overlap_save import apply_responses
 from speechaug.functional.pointwise import apply_stages
 from speechaug.functional.resample import resample, scaled_lengths
 from speechaug.functional.room import match_level, reverb

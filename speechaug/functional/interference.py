@@ -9,8 +9,8 @@ from torch import Tensor
 
 from speechaug.functional.filter import in_series
 from speechaug.functional.level import cut, per_row, valid_mask
-from speechaug.functional.linear import convolve_rows
 from speechaug.functional.noise import Reference, mix_at_snr, philox
+from speechaug.functional.overlap_save import convolve_rows
 from speechaug.functional.powers import amplitude
 from speechaug.ops.noise.reference import SILENCE_DB, colored, gaussian, recorded
 
