@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -151,6 +151,11 @@ class _File(NamedTuple):
     clip: Packed
 
 
+def sound_files(folder: str | Path) -> Iterator[Path]:
+    """Yield the audio files below a folder, by their endings; none if there is no such folder."""
+    return (path for path in Path(folder).rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+
+
 def read_folder(folder: str | Path, sample_rate: int) -> Contents:
     """Decode every audio file below a folder; those that cannot be used are named in one warning.
 
@@ -158,8 +163,7 @@ def read_folder(folder: str | Path, sample_rate: int) -> Contents:
         ValueError: if there is none that can be used.
     """
     top = Path(folder)
-    paths = sorted(path for path in top.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-    found = list(each(partial(_read, top, sample_rate), paths))
+    found = list(each(partial(_read, top, sample_rate), sorted(sound_files(top))))
     bad = [file for file in found if isinstance(file, str)]
     files = [file for file in found if not isinstance(file, str)]
     if bad:

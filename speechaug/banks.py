@@ -17,7 +17,7 @@ from torch import Tensor
 from speechaug._clips import Clips
 from speechaug._contents import AUDIO_SUFFIXES as AUDIO_SUFFIXES
 from speechaug._contents import LOOP_FADE_S as LOOP_FADE_S
-from speechaug._contents import Contents, near, of_arrays, read_folder
+from speechaug._contents import Contents, near, of_arrays, read_folder, sound_files
 from speechaug._recent import recent
 from speechaug.audio import pcm_hash
 from speechaug.ops.bank_response import bank_response
@@ -42,7 +42,7 @@ class Bank:
         weights: relative chance of each first-level subfolder, shared by its clips; equal chance per clip when None.
 
     Attributes:
-        beside: where the file lies that names a relative folder which is not there; for messages.
+        beside: where the file lies that names a relative folder which holds no audio there; for messages.
 
     Raises:
         ValueError: at first use, if the folder is missing, holds no usable audio or does not match ``digest``.
@@ -124,15 +124,15 @@ class Bank:
                 "Bank: its clips were given as arrays and are not in the file; "
                 'pass them again: load_policy(path, banks={"AddNoise": bank}) with the member\'s name'
             )
-        if not Path(self.folder).is_dir():
-            places = [place for place in (self.beside, Path()) if place is not None]
-            tried = " or ".join(str((place / self.folder).absolute()) for place in places)
-            raise ValueError(
-                f"Bank: folder must be an existing folder, got {self.folder!r} (no folder {tried}); "
-                'to use another, load_policy(path, banks={"AddNoise": "folder/"}) with the member\'s name'
-            )
-        if not any(path.suffix.lower() in AUDIO_SUFFIXES for path in Path(self.folder).rglob("*")):
-            raise ValueError(f"Bank: folder must hold usable audio files, got {self.folder!r}")
+        if any(True for _ in sound_files(self.folder)):
+            return
+        tried = [(place / self.folder).absolute() for place in (self.beside, Path()) if place is not None]
+        is_there = any(place.is_dir() for place in tried)
+        must, lacking = ("hold usable audio files", "audio in") if is_there else ("be an existing folder", "folder")
+        raise ValueError(
+            f"Bank: folder must {must}, got {self.folder!r} (no {lacking} {' or '.join(map(str, tried))}); "
+            'to use another, load_policy(path, banks={"AddNoise": "folder/"}) with the member\'s name'
+        )
 
     def load(self) -> None:
         """Decode the files unless that was done; see the class for what is raised."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from speechaug._contents import sound_files
 from speechaug.banks import Bank
 from speechaug.transform import Transform, from_dict
 
@@ -42,7 +43,8 @@ def load_policy(path: str | Path, *, banks: Mapping[str, Bank | str | Path] | No
     Banks are decoded at first use: a policy loads where their folders are absent.
 
     Args:
-        path: the YAML file. A relative folder in it is looked for beside the file, then where the program runs.
+        path: the YAML file. A relative folder in it is that beside the file if this holds audio, else that where
+            the program runs.
         banks: other banks, by the member's place (``"AddNoise"``, ``"AddNoise.1"``, ``"OneOf/Reverb"``). A folder must
             hold the clips the policy was saved with; a :class:`Bank` is used as it is.
 
@@ -81,9 +83,9 @@ def _bank(saved: dict[str, Any], given: Bank | str | Path | None, beside: Path) 
     if folder is None:
         return saved
     own = beside / folder  # an absolute one stays
-    is_there = given is None and own.is_dir()
-    bank = from_dict({**saved, "init_args": {**arguments, "folder": str(own.absolute() if is_there else folder)}})
-    if isinstance(bank, Bank) and given is None and not is_there:
+    is_own = given is None and any(True for _ in sound_files(own))
+    bank = from_dict({**saved, "init_args": {**arguments, "folder": str(own.absolute() if is_own else folder)}})
+    if isinstance(bank, Bank) and given is None and not is_own:
         bank.beside = beside
     return bank
 

@@ -260,6 +260,22 @@ def test_a_relative_folder_is_looked_for_beside_the_file_first(tmp_path, noise_f
         sa.load_policy(file, banks={"AddNoise": here}).sample(rng())
 
 
+def test_a_folder_without_audio_beside_the_file_does_not_count(tmp_path, noise_folder, monkeypatch):
+    (tmp_path / "policies" / "sounds").mkdir(parents=True)
+    (tmp_path / "policies" / "sounds" / "LICENSE.txt").write_text("no sound")
+    file, beside, here = tmp_path / "policies" / "policy.yaml", tmp_path / "policies" / "sounds", tmp_path / "sounds"
+    noise_folder.rename(here)
+    monkeypatch.chdir(tmp_path)
+    policy = sa.AddNoise(bank=sa.Bank("sounds", sample_rate=RATE))
+    sa.save_policy(policy, file)
+    assert sa.load_policy(file).sample(rng()) == policy.sample(rng())
+    here.rename(tmp_path / "moved")
+    for _ in range(2):  # absent, then empty
+        with pytest.raises(ValueError, match=f"no audio in {re.escape(str(beside))} or {re.escape(str(here))}"):
+            sa.load_policy(file).sample(rng())
+        here.mkdir(exist_ok=True)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
