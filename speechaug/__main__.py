@@ -17,6 +17,7 @@ IN_THE_SHELL = {
     "overwrite=True": "--overwrite",
     "the same call": "the same command",
     "an existing folder or a bank": "an existing folder",
+    "a folder with audio or a bank": "a folder with audio",
     'to use another, load_policy(path, banks={"AddNoise": "folder/"}) with the member\'s name': (
         "to use another, change folder in the YAML file of the policy"
     ),

@@ -258,6 +258,16 @@ def test_augment_with_transcripts(speech, monkeypatch, capsys):
     assert [said.speaker for said in sa.read_manifest("table/train.jsonl")] == ["ben"]
 
 
+def test_augment_and_preview_with_voices(speech, monkeypatch, capsys):
+    given = ["--policy", "small_sample", "--voices", "speech"]
+    assert told(monkeypatch, capsys, "augment", "speech", "more", *given, "--workers", "0")[0] == 0
+    assert all("AddBabble" in line for line in Path("more/manifest.jsonl").read_text().splitlines())
+    assert told(monkeypatch, capsys, "preview", "speech", *given, "--limit", "1", "--draws", "1")[0] == 0
+    assert "AddBabble" in Path("preview.html").read_text()
+    code, _, error = told(monkeypatch, capsys, "augment", "speech", "more", *given[:3], "absent")
+    assert (code, error) == (1, "speechaug: error: augment: voices must be a folder with audio, got 'absent'\n")
+
+
 def test_options_from_a_file(speech, monkeypatch, capsys):
     given = ["augment", "speech", "more", "--policy", "policy.yaml", "--copies", "3", "--format", "wav"]
     code, text, _ = told(monkeypatch, capsys, *given, "--print_config")

@@ -406,33 +406,46 @@ def test_progress_tells_hours_and_time_left(src: Path, tmp_path: Path, capsys: p
     assert "augmenting" in told and "4/4" in told and "h/s" in told
 
 
-def test_a_preset_with_recorded_noise_and_rooms(src: Path, tmp_path: Path, noise_folder: Path) -> None:
-    rooms = tmp_path / "rooms"
+def test_a_preset_with_recorded_sounds(src: Path, tmp_path: Path, noise_folder: Path) -> None:
+    rooms, voices = tmp_path / "rooms", src / "bob b"
     audio.write(rooms / "room.wav", np.eye(1, 800, 40, dtype=np.float32)[0], 8_000)
-    preset = sa.presets.small_sample(*(sa.Bank(folder, sample_rate=16_000) for folder in (noise_folder, rooms)))
+    preset = sa.presets.small_sample(*(sa.Bank(folder, sample_rate=16_000) for folder in (noise_folder, rooms, voices)))
     sa.augment_folder(src, tmp_path / "python", preset, workers=0)
-    sa.augment_folder(src, tmp_path / "named", "small_sample", noise=noise_folder, rooms=str(rooms), workers=0)
+    sounds = {"noise": noise_folder, "rooms": str(rooms)}
+    sa.augment_folder(src, tmp_path / "named", "small_sample", **sounds, voices=voices, workers=0)
     told = (tmp_path / "named" / "manifest.jsonl").read_bytes()
     assert told == (tmp_path / "python" / "manifest.jsonl").read_bytes()
-    assert b"AddNoise" in told and b"Reverb" in told
+    assert b"AddNoise" in told and b"Reverb" in told and b"AddBabble" in told
     other = tmp_path / "other noise"
     audio.write(other / "hiss.wav", np.random.default_rng(9).uniform(-0.1, 0.1, 8_000), 8_000)
     with pytest.raises(ValueError, match="made with another policy; overwrite=True"):
-        sa.augment_folder(src, tmp_path / "named", "small_sample", noise=other, rooms=rooms, workers=0)
+        sa.augment_folder(src, tmp_path / "named", "small_sample", noise=other, rooms=rooms, voices=voices, workers=0)
     noise_folder.rename(tmp_path / "moved")  # the same noise elsewhere is the same job
-    done = sa.augment_folder(src, tmp_path / "named", "small_sample", noise=tmp_path / "moved", rooms=rooms, workers=0)
+    sounds["noise"] = tmp_path / "moved"
+    done = sa.augment_folder(src, tmp_path / "named", "small_sample", **sounds, voices=voices, workers=0)
     assert done.made == 0
 
 
-@pytest.mark.parametrize("given", [{"noise": "sounds"}, {"rooms": "sounds"}])
-def test_noise_and_rooms_are_for_presets_only(src: Path, tmp_path: Path, given: dict[str, str]) -> None:
-    (name,) = given
+def test_babble_has_the_voices_that_were_given(src: Path, tmp_path: Path) -> None:
+    """What was drawn names the clips by the hashes of their samples: those of the folder, and no others."""
+    voices = src / "bob b"
+    sa.augment_folder(src, tmp_path / "dst", "small_sample", voices=voices, copies=8, workers=0)
+    drawn = [row["transforms"]["AddBabble"] for row in rows(tmp_path / "dst")]  # type: ignore[index]
+    heard = {clip for one in drawn if one["on"][0] for clip in np.ravel(one["clip"])}
+    files = [soundfile.read(path, dtype="float32", always_2d=True) for path in voices.iterdir()]
+    assert heard == {audio.pcm_hash(samples.T, rate) for samples, rate in files}
+
+
+@pytest.mark.parametrize("name", ["noise", "rooms", "voices"])
+def test_sounds_are_for_presets_only(src: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
     sa.save_policy(sa.Gain(), tmp_path / "policy.yaml")
     for policy in (sa.Gain(), tmp_path / "policy.yaml"):
         with pytest.raises(ValueError, match=f"augment: {name} must be None unless policy is small_sample.*under bank"):
-            sa.augment_folder(src, tmp_path / "dst", policy, workers=0, **given)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=f"augment: {name} must be an existing folder or a bank, got 'sounds'"):
-        sa.augment_manifest(src, tmp_path / "dst", "small_sample", pattern="{text}.wav", **given)  # type: ignore[arg-type]
+            sa.augment_folder(src, tmp_path / "dst", policy, workers=0, **{name: src})  # type: ignore[arg-type]
+    for folder in ("absent", str(tmp_path / "empty")):
+        with pytest.raises(ValueError, match=f"augment: {name} must be a folder with audio or a bank, got '{folder}'"):
+            sa.augment_manifest(src, tmp_path / "dst", "small_sample", pattern="{text}.wav", **{name: folder})  # type: ignore[arg-type]
 
 
 def test_a_dry_run_looks_for_banks(src: Path, tmp_path: Path, policy: sa.Compose, noise_folder: Path) -> None:

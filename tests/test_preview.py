@@ -300,6 +300,14 @@ def test_a_preset_with_recorded_noise(folder: Path, noise_folder: Path, tmp_path
         preview(folder / "a.wav", "specaugment", noise=noise_folder, output=tmp_path / "page.html")
 
 
+def test_a_preset_with_voices(folder: Path, tmp_path: Path):
+    page = shown(tmp_path, folder / "a.wav", "small_sample", draws=1, seed=6, voices=folder)
+    made = f"sa.presets.small_sample(voices=sa.Bank({str(folder)!r}, sample_rate=16000))"
+    assert made in unescape(page) and "AddBabble" in words(page)
+    heard = sound(Page(page).all("audio")[3]["src"])[0]
+    assert len(heard) == np.shape(replayed(page)["augmented"])[-1]
+
+
 # Spectrogram policies.
 
 

@@ -16,6 +16,7 @@ def run_augment(
     policy: str,
     noise: str | None = None,
     rooms: str | None = None,
+    voices: str | None = None,
     pattern: str | None = None,
     exclude: str | list[str] | None = None,
     **options: Any,
@@ -32,6 +33,7 @@ def run_augment(
         policy: YAML file of a policy, or small_sample.
         noise: folder of recorded noise for small_sample, which else adds coloured noise alone.
         rooms: folder of room responses for small_sample, which else adds no reverberation.
+        voices: folder of single talkers for small_sample, such as src itself, which else adds no babble.
         pattern: of file names that say what was said, such as '{text}_{speaker}_{take}.wav'.
         exclude: patterns of paths or ids that are left out, such as 'noise/*'; several are '["noise/*", "*.mp3"]'.
 
@@ -39,12 +41,11 @@ def run_augment(
         The exit code: 1 if some recordings could not be used.
     """
     given = [exclude] if isinstance(exclude, str) else exclude or []
+    sounds = {"noise": noise, "rooms": rooms, "voices": voices}
     if has_transcripts(src, pattern):
-        report = augment_manifest(
-            src, dst, policy, noise=noise, rooms=rooms, pattern=pattern, exclude=given, **options
-        )
+        report = augment_manifest(src, dst, policy, pattern=pattern, exclude=given, **sounds, **options)
     else:
-        report = augment_folder(src, dst, policy, noise=noise, rooms=rooms, exclude=given, **options)
+        report = augment_folder(src, dst, policy, exclude=given, **sounds, **options)
     print(f"Nothing is written; this would be:\n{report}" if options["dry_run"] else report)
     return 1 if report.failures else 0
 

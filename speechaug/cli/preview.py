@@ -8,7 +8,13 @@ from speechaug.preview import preview
 
 
 def run_preview(
-    files: list[str], *, policy: str, noise: str | None = None, rooms: str | None = None, **options: Any
+    files: list[str],
+    *,
+    policy: str,
+    noise: str | None = None,
+    rooms: str | None = None,
+    voices: str | None = None,
+    **options: Any,
 ) -> None:
     """Hear and see what a policy does to recordings: one page that holds everything.
 
@@ -17,5 +23,7 @@ def run_preview(
         policy: YAML file of a policy, small_sample or specaugment:NAME.
         noise: folder of recorded noise for small_sample.
         rooms: folder of room responses for small_sample.
+        voices: folder of single talkers for small_sample.
     """
-    preview(files[0] if len(files) == 1 else files, policy, noise=noise, rooms=rooms, **options)
+    sounds = {"noise": noise, "rooms": rooms, "voices": voices}
+    preview(files[0] if len(files) == 1 else files, policy, **sounds, **options)

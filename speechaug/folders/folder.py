@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from speechaug.banks import Bank
 from speechaug.data.patterns import SOUNDS, visible_files
 from speechaug.folders.items import Options, Recording, Report
 from speechaug.folders.job import run_job
-from speechaug.folders.policies import with_sounds
+from speechaug.folders.policies import Sounds, with_sounds
 from speechaug.transform import Transform
 
 _ENDINGS = frozenset(SOUNDS) | {".oga", ".rf64", ".nist", ".sph", ".m4a", ".aac", ".mp4", ".wma", ".amr", ".webm"}
@@ -25,8 +24,9 @@ def augment_folder(
     dst: str | Path,
     policy: Transform | str | Path,
     *,
-    noise: Bank | str | Path | None = None,
-    rooms: Bank | str | Path | None = None,
+    noise: Sounds = None,
+    rooms: Sounds = None,
+    voices: Sounds = None,
     copies: int = 1,
     seed: int = 0,
     workers: int | None = None,
@@ -49,6 +49,7 @@ def augment_folder(
         policy: waveform policy, its YAML file or ``small_sample``.
         noise: folder or bank of recorded noise for ``small_sample``, at any rate; other policies have their own.
         rooms: folder or bank of room responses for ``small_sample``.
+        voices: folder or bank of single talkers for ``small_sample``, which adds babble of them.
         copies: of each recording.
         seed: another seed, other draws.
         workers: processes; 0 for none beside this one, None for as many as there are cores.
@@ -88,7 +89,7 @@ def augment_folder(
         engine=engine,
         progress=progress,
     )
-    chosen = with_sounds(policy, noise, rooms, "augment")
+    chosen = with_sounds(policy, "augment", noise=noise, rooms=rooms, voices=voices)
     return run_job(find_recordings(Path(src), Path(dst)), dst, chosen, options)
 
 

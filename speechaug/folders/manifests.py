@@ -11,7 +11,6 @@ from typing import Any
 from speechaug._lines import whole_lines
 from speechaug._names import file_names
 from speechaug._open import Encoded
-from speechaug.banks import Bank
 from speechaug.data.hugging_face import Row as HeldRow
 from speechaug.data.hugging_face import other_columns
 from speechaug.data.manifest import Utterance
@@ -21,7 +20,7 @@ from speechaug.folders.folder import check_apart
 from speechaug.folders.items import Failure, Item, Options, Recording, Report, Row
 from speechaug.folders.job import run_job
 from speechaug.folders.journal import MANIFEST_FILE
-from speechaug.folders.policies import with_sounds
+from speechaug.folders.policies import Sounds, with_sounds
 from speechaug.folders.tar import augment_shards
 from speechaug.transform import Transform
 
@@ -34,8 +33,9 @@ def augment_manifest(
     dst: str | Path,
     policy: Transform | str | Path,
     *,
-    noise: Bank | str | Path | None = None,
-    rooms: Bank | str | Path | None = None,
+    noise: Sounds = None,
+    rooms: Sounds = None,
+    voices: Sounds = None,
     pattern: str | None = None,
     copies: int = 1,
     seed: int = 0,
@@ -69,6 +69,7 @@ def augment_manifest(
         policy: waveform policy, its YAML file or ``small_sample``.
         noise: folder or bank of recorded noise for ``small_sample``, at any rate; other policies have their own.
         rooms: folder or bank of room responses for ``small_sample``.
+        voices: folder or bank of single talkers for ``small_sample``, which adds babble of them.
         pattern: of file names, for a folder, such as ``{text}_{speaker}_{take}.wav``.
         copies: of each utterance, with ``_aug1``, ``_aug2`` and so on behind its id.
         seed: another seed, other draws.
@@ -112,7 +113,7 @@ def augment_manifest(
         engine=engine,
         progress=progress,
     )
-    chosen = with_sounds(policy, noise, rooms, "augment")
+    chosen = with_sounds(policy, "augment", noise=noise, rooms=rooms, voices=voices)
     shards = shards_of(src) if pattern is None else []
     if shards:
         _check_apart(src, dst, shards)

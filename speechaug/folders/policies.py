@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from speechaug import presets
+from speechaug._contents import sound_files
 from speechaug.augmenter import leaves
 from speechaug.banks import Bank
 from speechaug.policy_file import load_policy
@@ -15,25 +16,30 @@ from speechaug.transform import Transform
 
 T = TypeVar("T", bound=Transform)
 
+Sounds = Bank | str | Path | None
+"""A bank, the folder of one, or none."""
+
 BANK_RATE = 16_000
 """Of the banks that are made of folders, in Hz; they are brought to that of each recording."""
 
 
 def with_sounds(
-    policy: Transform | str | Path, noise: Bank | str | Path | None, rooms: Bank | str | Path | None, owner: str
+    policy: Transform | str | Path, owner: str, *, noise: Sounds, rooms: Sounds, voices: Sounds
 ) -> Transform | str | Path:
-    """Give a preset recorded noise and rooms; without any, return the policy as it is.
+    """Give a preset recorded noise, rooms and voices; without any, return the policy as it is.
 
     Args:
         policy: which.
-        noise: folder or bank for the preset.
-        rooms: folder or bank of room responses for the preset.
         owner: who asks, for messages.
+        noise: for the preset.
+        rooms: room responses for the preset.
+        voices: single talkers for the preset.
 
     Raises:
-        ValueError: if the policy is no preset, or there is no such folder.
+        ValueError: if the policy is no preset, or there is no audio in a folder.
     """
-    given = {name: source for name, source in {"noise": noise, "rooms": rooms}.items() if source is not None}
+    sounds = {"noise": noise, "rooms": rooms, "voices": voices}
+    given = {name: source for name, source in sounds.items() if source is not None}
     if not given:
         return policy
     if policy != "small_sample":
@@ -42,15 +48,14 @@ def with_sounds(
             f"{owner}: {name} must be None unless policy is small_sample, got {str(source)!r}; another policy has "
             "its folders in its YAML file, under bank, and load_policy(path, banks=...) gives it others"
         )
-    noises, responses = (_bank(name, given.get(name), owner) for name in ("noise", "rooms"))
-    return presets.small_sample(noises=noises, rooms=responses)
+    return presets.small_sample(*(_bank(name, source, owner) for name, source in sounds.items()))
 
 
-def _bank(name: str, source: Bank | str | Path | None, owner: str) -> Bank | None:
+def _bank(name: str, source: Sounds, owner: str) -> Bank | None:
     if source is None or isinstance(source, Bank):
         return source
-    if not Path(source).is_dir():
-        raise ValueError(f"{owner}: {name} must be an existing folder or a bank, got {str(source)!r}")
+    if not any(True for _ in sound_files(source)):
+        raise ValueError(f"{owner}: {name} must be a folder with audio or a bank, got {str(source)!r}")
     return Bank(source, sample_rate=BANK_RATE)
 
 

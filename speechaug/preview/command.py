@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechaug._lines import write_text
-from speechaug.banks import Bank
+from speechaug.folders.policies import Sounds
 from speechaug.preview.cards import STRENGTHS
 from speechaug.preview.excerpts import Excerpt, read_excerpts
 from speechaug.preview.gallery import Gallery
@@ -24,8 +24,9 @@ def preview(
     files: str | Path | Sequence[str | Path],
     policy: Transform | str | Path,
     *,
-    noise: Bank | str | Path | None = None,
-    rooms: Bank | str | Path | None = None,
+    noise: Sounds = None,
+    rooms: Sounds = None,
+    voices: Sounds = None,
     output: str | Path = "preview.html",
     draws: int = 2,
     seed: int = 0,
@@ -47,6 +48,7 @@ def preview(
             recording.
         noise: folder or bank of recorded noise for ``small_sample``; other policies have their own.
         rooms: folder or bank of room responses for ``small_sample``.
+        voices: folder or bank of single talkers for ``small_sample``, which adds babble of them.
         output: page to write.
         draws: how many draws of each recording are shown, with the seeds ``seed``, ``seed + 1`` and so on.
         seed: of the first draw.
@@ -75,7 +77,7 @@ def preview(
             raise ValueError(f"preview: {name} must be >= {least}, got {value!r}")
     if not 0 < seconds <= 60:
         raise ValueError(f"preview: seconds must be in (0, 60], got {seconds!r}")
-    source = Source.of(policy, noise, rooms)
+    source = Source.of(policy, noise=noise, rooms=rooms, voices=voices)
     excerpts = read_excerpts([files] if isinstance(files, (str, Path)) else files, limit, seconds)
     _check_size(excerpts, draws)
     gallery = Gallery(excerpts, source, range(seed, seed + draws))

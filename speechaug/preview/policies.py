@@ -9,7 +9,7 @@ from typing import Any
 from speechaug import presets
 from speechaug.augmenter import leaves
 from speechaug.banks import Bank
-from speechaug.folders.policies import BANK_RATE, at_rate, with_sounds
+from speechaug.folders.policies import BANK_RATE, Sounds, at_rate, with_sounds
 from speechaug.policy_file import load_policy
 from speechaug.preview.excerpts import Excerpt
 from speechaug.transform import Transform
@@ -39,10 +39,7 @@ class Source:
 
     @classmethod
     def of(
-        cls,
-        given: Transform | str | Path,
-        noise: Bank | str | Path | None = None,
-        rooms: Bank | str | Path | None = None,
+        cls, given: Transform | str | Path, *, noise: Sounds = None, rooms: Sounds = None, voices: Sounds = None
     ) -> Source:
         """Find a policy: a transform, a YAML file or the name of a preset, such as ``specaugment:small``.
 
@@ -50,16 +47,18 @@ class Source:
             given: which.
             noise: folder or bank of recorded noise for ``small_sample``.
             rooms: folder or bank of room responses for ``small_sample``.
+            voices: folder or bank of single talkers for ``small_sample``.
 
         Raises:
-            ValueError: if there is none, it mixes the examples of a batch, or noise or rooms are not for it.
+            ValueError: if there is none, it mixes the examples of a batch, or noise, rooms or voices are not for it.
 
         Example:
             >>> Source.of("specaugment:small").loads
             "sa.presets.specaugment('small')"
         """
-        policy: Any = with_sounds(given, noise, rooms, "preview")
-        source = cls._find(given) if policy is given else cls(policy, str(given), _made(noises=noise, rooms=rooms))
+        policy: Any = with_sounds(given, "preview", noise=noise, rooms=rooms, voices=voices)
+        made = _made(noises=noise, rooms=rooms, voices=voices)
+        source = cls._find(given) if policy is given else cls(policy, str(given), made)
         mixing = sorted({type(leaf).__name__ for _, leaf in leaves(source.policy) if leaf.mixes_rows})
         if mixing:
             raise ValueError(
@@ -106,7 +105,7 @@ class Source:
         return "\n".join(lines)
 
 
-def _made(**sounds: Bank | str | Path | None) -> str:
+def _made(**sounds: Sounds) -> str:
     """Return Python that makes the preset; banks that came from Python are not told."""
     told = [
         f"{name}={'...' if isinstance(source, Bank) else f'sa.Bank({str(source)!r}, sample_rate={BANK_RATE})'}"
