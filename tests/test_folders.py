@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -142,6 +143,29 @@ def test_what_is_there_is_not_made_again(src: Path, tmp_path: Path, policy: sa.C
     }
     assert sa.augment_folder(src, dst, policy, limit=1, workers=0).files == 1
     assert len(rows(dst)) == 8
+
+
+def test_what_has_changed_is_made_again_and_nothing_of_before_stays(tmp_path: Path) -> None:
+    src, dst = tmp_path / "src", tmp_path / "dst"
+    samples = np.random.default_rng(0).uniform(-0.1, 0.1, 4_000)
+    for name in ("fixed", "broken", "plain"):
+        audio.write(src / f"{name}.wav", samples, 8_000)
+        for ending in (".txt", ".lab"):
+            (src / f"{name}{ending}").write_text("wrong")
+    sa.augment_folder(src, dst, sa.Gain(), workers=0)
+    later = time.time() + 10.0
+    (src / "fixed.txt").write_text("right")
+    (src / "fixed.lab").unlink()
+    (src / "broken.wav").write_text("no audio")
+    for name in ("fixed.txt", "broken.wav"):
+        os.utime(src / name, (later, later))
+    assert sa.augment_folder(src, dst, sa.Gain(), workers=0, dry_run=True).made == 1
+    assert (dst / "broken_aug1.lab").exists()
+    done = sa.augment_folder(src, dst, sa.Gain(), workers=0)
+    assert (done.files, done.made, [one.id for one in done.failures]) == (2, 1, ["broken.wav"])
+    assert [row["text"] for row in rows(dst)] == ["right", "wrong"]
+    kept = {"fixed_aug1.flac", "fixed_aug1.txt", "plain_aug1.flac", "plain_aug1.txt", "plain_aug1.lab"}
+    assert set(tree(dst)) == kept | {"augment.json", "manifest.jsonl"}
 
 
 def test_another_job_needs_another_folder(src: Path, tmp_path: Path) -> None:
@@ -382,6 +406,37 @@ def test_a_full_disk_stops_the_job(
     assert capfd.readouterr().err == ""
     monkeypatch.undo()
     assert sa.augment_folder(src, tmp_path / "dst", sa.Gain(), format=format, workers=0).made == 4
+
+
+@pytest.mark.parametrize("write", range(7))
+def test_no_file_is_left_without_the_others_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """Of two copies with two files beside each, every one in turn finds no room: none of the three is there then."""
+    for name in ("one", "two"):
+        audio.write(tmp_path / "src" / f"{name}.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 4_000), 8_000)
+        (tmp_path / "src" / f"{name}.txt").write_text(name)
+        (tmp_path / "src" / f"{name}.ctm").write_text(f"{name} 1 0.1 0.2 {name}")
+    sa.augment_folder(tmp_path / "src", tmp_path / "whole", sa.Speed(), workers=0)
+    written = list[Path]()
+
+    def until_full(path: Path, content: bytes) -> int:
+        if len(written) == write:
+            path.touch()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(path)
+        with path.open("wb") as file:
+            return file.write(content)
+
+    monkeypatch.setattr(Path, "write_bytes", until_full)
+    dst = tmp_path / "dst"
+    with pytest.raises(OSError, match=r"dst is full \(.*No space left on device.*the same call goes on"):
+        sa.augment_folder(tmp_path / "src", dst, sa.Speed(), workers=0)
+    job, one = {"augment.json"}, {".unfinished.jsonl", *(f"one_aug1{ending}" for ending in (".flac", ".txt", ".ctm"))}
+    assert {path.name for path in dst.iterdir()} == (set() if write == 0 else job if write < 4 else job | one)
+    monkeypatch.undo()
+    assert sa.augment_folder(tmp_path / "src", dst, sa.Speed(), workers=0).files == 2
+    assert tree(dst) == tree(tmp_path / "whole")
 
 
 def test_policies_of_the_last_few_rates_are_kept(tmp_path: Path, policy: sa.Compose) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from speechaug import __version__
 from speechaug._lines import write_text
 from speechaug.folders.copies import CopyWork
-from speechaug.folders.journal import JOB_FILE, JOURNAL_FILE, Journal
+from speechaug.folders.journal import JOB_FILE, JOURNAL_FILE, Journal, Key
 from speechaug.folders.sidecars import ENDINGS
 from speechaug.folders.sounds import lies_in
 from speechaug.transform import from_dict
@@ -74,8 +75,24 @@ def begin(work: CopyWork, overwrite: bool, journal: Journal) -> None:
     """
     if goes_on(work, overwrite, journal):
         return
-    _discard(journal)
+    discard(journal, list(journal.audio))
+    journal.clear()
     write_text(work.folder / JOB_FILE, json.dumps(_description(work), indent=1, ensure_ascii=False) + "\n")
+
+
+def discard(journal: Journal, keys: Iterable[Key]) -> None:
+    """Delete copies and what lies beside them, and forget them.
+
+    Args:
+        journal: that tells of them.
+        keys: which.
+    """
+    for key in keys:
+        copy = journal.folder / journal.audio[key]
+        if lies_in(journal.folder, copy.parent):
+            for path in (copy, *(copy.with_name(copy.stem + ending) for ending in ENDINGS)):
+                path.unlink(missing_ok=True)
+        journal.forget(key)
 
 
 def _description(work: CopyWork) -> dict[str, Any]:
@@ -92,13 +109,3 @@ def _differences(found: dict[str, Any], work: CopyWork) -> list[str]:
         return []
     named = {"speechaug": "version of speechaug", "bytes": "version of speechaug"}
     return list(dict.fromkeys(named.get(key, key) for key in other))
-
-
-def _discard(journal: Journal) -> None:
-    """Delete the copies of an earlier job, what lies beside them, and their manifest."""
-    for audio in journal.audio.values():
-        copy = journal.folder / audio
-        if lies_in(journal.folder, copy.parent):
-            for path in (copy, *(copy.with_name(copy.stem + ending) for ending in ENDINGS)):
-                path.unlink(missing_ok=True)
-    journal.clear()

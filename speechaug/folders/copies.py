@@ -6,10 +6,12 @@ import errno
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from speechaug._lines import complete_file
 from speechaug._recent import recent
 from speechaug._threads import one_thread
 from speechaug.audio import FloatArray
@@ -202,13 +204,16 @@ class CopyWork:
         name = f"{item.id}.{target.ending}"
         path = self._place(name)
         done = list[_Done]()
-        with copy_writer(path, target, sound.header.tags) as writer:
+        # What lies beside a copy is there before it, under names that are temporary until it has its own.
+        with ExitStack() as beside, copy_writer(path, target, sound.header.tags) as writer:
             for one in copy.changed:
                 writer.write(one.samples)
                 done.append(_Done.of(one))
             duration_s = writer.frames / target.sample_rate
             move = self._move(done, target.sample_rate)
-            said = carry_over(item.recording, sound.sidecars, path, move, duration_s)
+            said, files = carry_over(item.recording, sound.sidecars, path.stem, move, duration_s)
+            for ending, content in files.items():
+                beside.enter_context(complete_file(path.with_name(path.stem + ending))).write_bytes(content)
         return {
             "id": item.id,
             "audio": name,
@@ -237,8 +242,12 @@ class CopyWork:
 
 def failed(item: Item, error: Exception) -> Made:
     """Say that an item could not be made, and why."""
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return Made(item, None, explain(error), is_full)
+    return Made(item, None, explain(error), is_full(error))
+
+
+def is_full(error: Exception) -> bool:
+    """Say whether an error is that there is no more room to write."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def explain(error: Exception) -> str:

@@ -13,6 +13,9 @@ Row = dict[str, Any]
 """A line of the manifest: ``id``, ``audio``, ``source``, ``source_hash``, ``copy``, ``sample_rate``, ``duration``,
 ``transforms`` and what else is known."""
 
+Key = tuple[str, int]
+"""Id of a recording, and the number of a copy: what the manifest is ordered by."""
+
 MOST_AT_ONCE = 64
 """Items that a worker is given to make together."""
 
@@ -59,6 +62,11 @@ class Item:
     def id(self) -> str:
         """Id of the output, unique in its manifest: its path without the ending."""
         return f"{self.recording.name}_aug{self.copy}"
+
+    @property
+    def key(self) -> Key:
+        """What the output is known by in a manifest, whatever its name."""
+        return self.recording.id, self.copy
 
 
 class Failure(NamedTuple):

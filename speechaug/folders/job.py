@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from itertools import starmap
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from speechaug._progress import progress_bar
 from speechaug.banks import RATES_KEPT
-from speechaug.data.manifest import shorten
-from speechaug.folders.begin import begin, check_folder, goes_on
-from speechaug.folders.copies import CopyWork, explain
+from speechaug.folders.begin import begin, check_folder, discard, goes_on
+from speechaug.folders.copies import CopyWork, explain, is_full
 from speechaug.folders.engines import ENGINES
 from speechaug.folders.formats import check_format
 from speechaug.folders.items import Failure, Item, Made, Options, Recording, Report, Work
 from speechaug.folders.journal import MANIFEST_FILE, Journal
+from speechaug.folders.missing import choose, copies_of, missing_of
 from speechaug.folders.policies import banks, resolve
 from speechaug.folders.sounds import read_header
 from speechaug.transform import Transform
@@ -76,24 +76,35 @@ def run_job(
     _check(options)
     folder = Path(os.path.abspath(dst))
     work = CopyWork(folder, resolve(policy), options.seed, options.format, options.sample_rate)
-    chosen = _choose(recordings, options)
+    chosen = choose(recordings, options)
     check_folder(folder, options.overwrite)
     if options.dry_run:
         return _rehearse(work, chosen, options, unit)
-    items = [Item(recording=one, copy=copy) for one in chosen for copy in range(1, options.copies + 1)]
-    with Journal(folder, unit.manifest) as journal:
+    with _told_when_full(folder), Journal(folder, unit.manifest) as journal:
         begin(work, options.overwrite, journal)
-        missing = [item for item in items if not _is_made(journal, item)]
+        missing = [item for one in chosen for item in missing_of(one, options, journal)]
+        discard(journal, [item.key for item in missing if item.key in journal])
         try:
             tally = _make(work, missing, journal, options, unit)
         except KeyboardInterrupt as stop:
-            told = f"{_count(journal, items)} of {len(items)} files are in {folder}; the same call goes on from there"
-            raise KeyboardInterrupt(told) from stop
+            told = f"{_count(journal, chosen, options)} of {len(chosen) * options.copies} files are in {folder}"
+            raise KeyboardInterrupt(f"{told}; the same call goes on from there") from stop
         finally:
             _tidy(folder)
         journal.finish()
     failures, problems = (tuple(starmap(Failure, sorted(one.items()))) for one in (tally.reasons, tally.problems))
-    return Report(folder, _count(journal, items), _count(journal, missing), tally.audio_s, failures, problems)
+    return Report(folder, _count(journal, chosen, options), tally.made, tally.audio_s, failures, problems)
+
+
+@contextmanager
+def _told_when_full(folder: Path) -> Iterator[None]:
+    """Say which folder has no more room, and that nothing is lost."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise OSError(f"augment: {folder} is full ({error.strerror}); the same call goes on from there") from error
 
 
 def _check(options: Options) -> None:
@@ -105,28 +116,6 @@ def _check(options: Options) -> None:
             raise ValueError(f"augment: {name} must be >= {least}, got {value!r}")
     if options.engine not in ENGINES:
         raise ValueError(f"augment: engine must be {' or '.join(ENGINES)}, got {options.engine!r}")
-
-
-def _choose(recordings: Sequence[Recording], options: Options) -> Sequence[Recording]:
-    """Leave out what is excluded or beyond the limit; refuse copies that would have the same name."""
-    left = [one for one in recordings if not _fits(one.id, options.exclude)]
-    if not left:
-        raise ValueError(f"augment: exclude must leave a recording, got {list(options.exclude)!r}")
-    limit = min(options.limit or len(left), len(left))
-    chosen = [left[number * len(left) // limit] for number in range(limit)]
-    for told, as_said in (("id", str), ("name", str.casefold)):
-        counts = Counter(as_said(getattr(one, told)) for one in chosen)
-        twice = [one.id for one in chosen if counts[as_said(getattr(one, told))] > 1]
-        if twice:
-            raise ValueError(f"augment: recordings must have different {told}s, got the same for {shorten(twice)}")
-    return chosen
-
-
-def _fits(name: str, patterns: Sequence[str]) -> bool:
-    """Say whether a path, its file name or a folder it lies in fits one of the patterns."""
-    path = PurePosixPath(name)
-    tried = {name, path.name, *(folder.as_posix() for folder in path.parents)}
-    return any(fnmatchcase(one, pattern.rstrip("/")) for one in tried for pattern in patterns)
 
 
 def _rehearse(work: CopyWork, chosen: Iterable[Recording], options: Options, unit: Unit) -> Report:
@@ -142,9 +131,9 @@ def _rehearse(work: CopyWork, chosen: Iterable[Recording], options: Options, uni
             lengths_s.extend(_length_s(work, sound) for sound in unit.sounds(one))
         except (OSError, ValueError) as error:
             failures.append(Failure(one.id, explain(error)))
-        copies = [Item(recording=one, copy=copy) for copy in range(1, options.copies + 1)] if lengths_s else []
-        missing = sum(not _is_made(journal, item) for item in copies)
-        files, made, audio_s = files + len(copies), made + missing, audio_s + missing * sum(lengths_s)
+        if lengths_s:
+            missing = len(missing_of(one, options, journal))
+            files, made, audio_s = files + options.copies, made + missing, audio_s + missing * sum(lengths_s)
     for bank in banks(work.policy) if made else ():
         bank.look()
     return Report(work.folder, files, made, audio_s, tuple(failures))
@@ -157,33 +146,11 @@ def _length_s(work: CopyWork, sound: Recording) -> float:
     return header.duration_s
 
 
-def _is_made(journal: Journal, item: Item) -> bool:
-    """Say whether a copy is there, whole and not older than its source."""
-    key = item.recording.id, item.copy
-    if key not in journal:
-        return False
-    try:
-        copy = (journal.folder / journal.audio[key]).stat()
-        made = copy.st_size > 0 and copy.st_mtime_ns >= _changed_ns(item.recording)
-    except FileNotFoundError:
-        made = False
-    if not made:
-        journal.forget(key)
-    return made
-
-
-def _changed_ns(recording: Recording) -> int:
-    """Return when the source was changed; 0 where that is not known."""
-    try:
-        return os.stat(recording.source).st_mtime_ns  # type: ignore[arg-type]
-    except (OSError, TypeError, ValueError):  # a piece of a file, or an object
-        return 0
-
-
 @dataclass
 class _Tally:
-    """How much was made, in seconds, why recordings failed, and what beside them could not be used."""
+    """How many copies were made, how long they are, why recordings failed, and what beside them could not be used."""
 
+    made: int = 0
     audio_s: float = 0.0
     reasons: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
@@ -193,6 +160,7 @@ class _Tally:
         if made.row is None:
             self.reasons.setdefault(id, made.reason)
             return
+        self.made += 1
         self.audio_s += made.row["duration"]
         if "problems" in made.row:
             self.problems[id] = "; ".join(made.row["problems"])
@@ -207,7 +175,7 @@ def _make(work: CopyWork, missing: Sequence[Item], journal: Journal, options: Op
         with closing(ENGINES[options.engine](unit.work(work), missing, options.workers)) as made:
             for one in made:
                 if one.is_full:
-                    raise OSError(f"augment: {journal.folder} is full ({one.reason}); the same call goes on from there")
+                    raise OSError(errno.ENOSPC, one.reason)
                 if one.row is not None:
                     journal.add(one.row)
                 tally.add(one)
@@ -235,8 +203,9 @@ def _rate(work: CopyWork, recording: Recording, unit: Unit) -> int | None:
         return None
 
 
-def _count(journal: Journal, items: Iterable[Item]) -> int:
-    return sum((item.recording.id, item.copy) in journal for item in items)
+def _count(journal: Journal, chosen: Iterable[Recording], options: Options) -> int:
+    """Count the copies that are there."""
+    return sum(item.key in journal for one in chosen for item in copies_of(one, options))
 
 
 def _tidy(folder: Path) -> None:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from speechaug._lines import complete_file, encoded, line
-from speechaug.folders.items import Row
+from speechaug.folders.items import Key, Row
 
 JOB_FILE = "augment.json"
 """Says what was done, to be read by people and by the next run."""
@@ -24,9 +24,6 @@ JOURNAL_FILE = ".unfinished.jsonl"
 """Names of the files; the journal is there until all is done."""
 
 _PATIENCE_S = 1.0  # a job that was killed takes a moment to end
-
-Key = tuple[str, int]
-"""Id of a recording, and the number of a copy: what the manifest is ordered by."""
 
 
 class Journal:
@@ -71,10 +68,8 @@ class Journal:
         del self.audio[key], self._lines[key]
 
     def clear(self) -> None:
-        """Forget every copy, and remove the lines that tell of them."""
-        assert self._file is not None
-        self.audio.clear()
-        self._lines.clear()
+        """Remove the lines that told of copies, which are all forgotten."""
+        assert self._file is not None and not self.audio
         self._end = 0
         self._file.truncate(0)
         (self.folder / self.manifest).unlink(missing_ok=True)

@@ -12,7 +12,6 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from speechaug._lines import complete_file
 from speechaug._open import AudioSource, is_piece
 from speechaug.folders import ctm, textgrid
 from speechaug.folders.items import Recording, Row
@@ -60,9 +59,9 @@ def sidecars_of(recording: Recording) -> Mapping[str, bytes | Path]:
 
 
 def carry_over(
-    recording: Recording, found: Mapping[str, bytes | Path], path: Path, move: Move, duration_s: float
-) -> Row:
-    """Write what lies beside a recording beside its copy, and return what is known of what is said in it.
+    recording: Recording, found: Mapping[str, bytes | Path], name: str, move: Move, duration_s: float
+) -> tuple[Row, dict[str, bytes]]:
+    """Say what is known of what is said in a copy, and what is to lie beside it.
 
     What the row of a manifest says goes before what lies beside the audio. Times in a row count from the beginning of
     the utterance, those beside a recording from its beginning. What is broken is told under ``problems``.
@@ -70,23 +69,23 @@ def carry_over(
     Args:
         recording: the source.
         found: what lies beside it.
-        path: of the copy.
+        name: of the copy, without its ending.
         move: from moments of the utterance to moments of its copy.
         duration_s: of the copy.
+
+    Returns:
+        What its line in the manifest says, and the contents of the files beside it, by ending.
     """
     row = dict(recording.columns)
-    carried = carry(found, lambda times: move(np.maximum(times - recording.offset_s, 0.0)), duration_s, path.stem)
+    carried = carry(found, lambda times: move(np.maximum(times - recording.offset_s, 0.0)), duration_s, name)
     if are_timed(row.get("words")):
         try:
             row["words"] = move_rows(row["words"], move, "words")
         except ValueError as error:
             carried.problems.append(str(error))
             del row["words"]
-    for ending, content in carried.files.items():
-        with complete_file(path.with_name(path.stem + ending)) as temporary:
-            temporary.write_bytes(content)
-    row.update({name: told for name, told in carried.row().items() if not row.get(name)})
-    return {**row, "problems": carried.problems} if carried.problems else row
+    row.update({field: told for field, told in carried.row().items() if not row.get(field)})
+    return {**row, **({"problems": carried.problems} if carried.problems else {})}, carried.files
 
 
 def beside(path: str | Path) -> dict[str, Path]:
