@@ -126,7 +126,8 @@ class Bank:
             )
         if any(True for _ in sound_files(self.folder)):
             return
-        tried = [(place / self.folder).absolute() for place in (self.beside, Path()) if place is not None]
+        places = [place for place in (self.beside, Path()) if place is not None]
+        tried = dict.fromkeys((place / self.folder).absolute() for place in places)
         is_there = any(place.is_dir() for place in tried)
         must, lacking = ("hold usable audio files", "audio in") if is_there else ("be an existing folder", "folder")
         raise ValueError(

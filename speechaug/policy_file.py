@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,10 @@ def load_policy(path: str | Path, *, banks: Mapping[str, Bank | str | Path] | No
         ValueError: if the file is not a policy of this version.
         KeyError: if ``banks`` names a place that has no bank.
     """
-    import yaml
-
-    data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or "class_path" not in data:
-        raise ValueError(f"load_policy: {path} must hold class_path and init_args")
-    if data.pop("version", None) != VERSION:
-        raise ValueError(f"load_policy: {path} must have version: {VERSION}")
+    data = _read(path)
     given = dict(banks or {})
-    members = dict(_with_banks(data, ""))
+    with _made_of(path):
+        members = dict(_with_banks(data, ""))
     unknown = sorted(set(given) - set(members))
     if unknown:
         raise KeyError(
@@ -68,10 +64,36 @@ def load_policy(path: str | Path, *, banks: Mapping[str, Bank | str | Path] | No
         )
     for place, arguments in members.items():
         arguments["bank"] = _bank(arguments["bank"], given.get(place), Path(path).parent)
-    policy = from_dict(data)
+    with _made_of(path):
+        policy = from_dict(data)
     if not isinstance(policy, Transform):
         raise ValueError(f"load_policy: {path} must hold a transform, got {type(policy).__name__}")
     return policy
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    """Return what a file of a policy holds, but for its version."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"load_policy: {path} must hold YAML, got {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict) or "class_path" not in data:
+        raise ValueError(f"load_policy: {path} must hold class_path and init_args")
+    if data.pop("version", None) != VERSION:
+        raise ValueError(f"load_policy: {path} must have version: {VERSION}")
+    return data
+
+
+@contextmanager
+def _made_of(path: str | Path) -> Iterator[None]:
+    """Say in which file something is written that no transform can be made of."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        told = f"{type(error).__name__}: {error}"
+        raise ValueError(f"load_policy: {path} must hold transforms with their arguments, got {told}") from error
 
 
 def _bank(saved: dict[str, Any], given: Bank | str | Path | None, beside: Path) -> Any:

@@ -113,8 +113,13 @@ def test_version_and_nothing(monkeypatch, capsys):
     [
         (["agument", "a", "b"], "got 'agument'; did you mean augment?", "speechaug"),
         (["augment", "a"], "--policy, dst must be given", "speechaug augment"),
-        (["preview", "a", "--policy", "p", "--draws", "many"], "Got value: many", "speechaug preview"),
-        (["transforms", "--markdown-tabel"], "--markdown_tabel", "speechaug transforms"),
+        (["preview", "a", "--policy", "p", "--draws", "many"], ": --draws must be int, got many", "speechaug preview"),
+        (["augment", "--workers", "None"], ": --workers must be int or null, got None", "speechaug augment"),
+        (["augment", "--dry-run=maybe"], ": --dry_run must be bool, got maybe", "speechaug augment"),
+        (["completion", "tcsh"], ": shell must be one of 'bash', 'zsh', 'fish', got tcsh", "speechaug completion"),
+        (["train", "--data.takes", "[1]"], ": --data.takes must be int or null, got [1]", "speechaug train"),
+        (["train", "--data.test_speakers", "theo"], "or null, such as '[one, two]', got theo", "speechaug train"),
+        (["transforms", "--markdown-tabel"], "tabel; did you mean --markdown_table?", "speechaug transforms"),
     ],
 )
 def test_wrong_usage_names_the_remedy(monkeypatch, capsys, given, message, asked):
@@ -238,6 +243,13 @@ def test_augment_a_folder(speech, monkeypatch, capsys):
     code, text, error = told(monkeypatch, capsys, *given, "--seed", "1")
     assert code == 1 and error.endswith("made with another seed; --overwrite makes them anew\n")
     assert told(monkeypatch, capsys, *given, "--seed", "1", "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize("switch", ["--dry", "--over", "--cop=2"])
+def test_an_option_must_be_written_out(speech, monkeypatch, capsys, switch):
+    """A part of --dry-run that is taken for it, or for nothing, would write what was only to be told."""
+    code, _, error = told(monkeypatch, capsys, "augment", "speech", "more", "--policy", "policy.yaml", switch)
+    assert code == 2 and "did you mean --" in error and not Path("more").exists()
 
 
 def test_some_files_failed_is_exit_code_1(speech, monkeypatch, capsys):

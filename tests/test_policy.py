@@ -280,13 +280,22 @@ def test_a_folder_without_audio_beside_the_file_does_not_count(tmp_path, noise_f
     ("text", "message"),
     [
         ("members: []", "must hold class_path"),
+        ("- [", "policy.yaml must hold YAML, got while parsing"),
+        ("\udcff", "policy.yaml must hold YAML, got 'utf-8' codec can't decode"),
+        ("version: 1\nclass_path: speechaug.Gain\ninit_args: {gain: 3}", "policy.yaml must hold .* argument 'gain'"),
+        ("version: 1\nclass_path: speechaug.Compose\ninit_args: {members: 3}", "policy.yaml must hold .* not iterable"),
+        (
+            "version: 1\nclass_path: speechaug.Compose\ninit_args: {members: [{}]}",
+            "policy.yaml must hold .* 'class_path'",
+        ),
+        ("version: 1\nclass_path: speechaug.Gain\ninit_args: [1]", "policy.yaml must hold transforms with"),
         ("class_path: speechaug.Gain", "version: 1"),
         ("version: 1\nclass_path: speechaug.Nothing", "class_path must name a class"),
         ("version: 1\nclass_path: os.path.join", "class_path must name a transform"),
     ],
 )
 def test_a_file_that_is_no_policy(tmp_path, text, message):
-    (tmp_path / "policy.yaml").write_text(text)
+    (tmp_path / "policy.yaml").write_text(text, errors="surrogateescape")
     with pytest.raises(ValueError, match=message):
         sa.load_policy(tmp_path / "policy.yaml")
 

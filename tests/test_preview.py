@@ -356,6 +356,8 @@ def test_what_cannot_be_read_is_left_out_with_a_warning(tmp_path: Path):
         ("a.wav", {"policy": "nonsense"}, ValueError, "preview: policy must be small_sample, .* got 'nonsense'"),
         ("a.wav", {"draws": 0}, ValueError, "preview: draws must be >= 1, got 0"),
         ("a.wav", {"seed": -1}, ValueError, "preview: seed must be >= 0, got -1"),
+        ("a.wav", {"port": 65_536}, ValueError, r"preview: port must be in \[0, 65535\], got 65536"),
+        ("a.wav", {"output": "."}, ValueError, r"preview: output must be a file, got the folder '\.'"),
         ("a.wav", {"seconds": 0.0}, ValueError, r"preview: seconds must be in \(0, 60\], got 0.0"),
         ("a.wav", {"draws": 1_000}, ValueError, "preview: files, draws and seconds must give at most 30 minutes"),
     ],

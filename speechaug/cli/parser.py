@@ -7,13 +7,13 @@ import re
 import textwrap
 from argparse import Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 import speechaug
 from speechaug.cli.commands import COMMANDS, OVERVIEW, Command
+from speechaug.cli.usage import meant, worded
 
 
 class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -36,17 +36,10 @@ class Parser(ArgumentParser):
         """Say what is wrong and where help is; the exit code is 2."""
         if not self.exit_on_error:
             super().error(message, ex)
-        asked = getattr(ex, "subcommand_parser", None) or self
-        _, missing, names = message.partition("arguments are required: ")  # such as augment.src, augment.policy
-        if missing:
-            asked = self.commands.get(names.partition(".")[0], self)
-            message = f"{', '.join(map(asked._spelled, names.split(', ')))} must be given"
-        self.exit(2, f"speechaug: error: {' '.join(message.split())}\ntip: {asked.prog} --help lists the options\n")
-
-    def _spelled(self, name: str) -> str:
-        """Write an argument of a command as it is given, by its place or as an option."""
-        option = "--" + name.partition(".")[2]
-        return option if option in self._option_string_actions else option[2:]
+        command = message.partition("arguments are required: ")[2].partition(".")[0]
+        asked = getattr(ex, "subcommand_parser", None) or self.commands.get(command, self)
+        told = worded(message, asked._option_string_actions)
+        self.exit(2, f"speechaug: error: {told}\ntip: {asked.prog} --help lists the options\n")
 
 
 def build_parser(*wanted: str) -> Parser:
@@ -88,7 +81,7 @@ def command_parser(name: str) -> Parser:
     else:
         _add_function(parser, command)
     for action in parser._actions:
-        action.help = action.help and _plain(action.help)
+        action.help = action.help and re.sub(r"\bNone\b", "null", _plain(action.help))
         if _is_switch(action):
             action.nargs = "?"  # in the help; spell() gives those without a value theirs
     return parser
@@ -129,13 +122,11 @@ def check_name(words: Sequence[str], parser: Parser) -> None:
     name = next((word for word in words if not word.startswith("-")), None)
     if name is None or name in COMMANDS:
         return
-    close = get_close_matches(name, COMMANDS, n=1)
-    meant = f"; did you mean {close[0]}?" if close else ""
-    parser.error(f"the command must be one of {', '.join(COMMANDS)}, got {name!r}{meant}")
+    parser.error(f"the command must be one of {', '.join(COMMANDS)}, got {name!r}{meant(name, COMMANDS)}")
 
 
 def _empty(**options: Any) -> Parser:
-    return Parser(formatter_class=Formatter, **options)
+    return Parser(formatter_class=Formatter, allow_abbrev=False, **options)
 
 
 def _description(function: Callable[..., Any]) -> str:

@@ -36,7 +36,7 @@ def read_source(source: Any) -> Any:
 
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"convert: {path} must hold YAML or JSON, got {' '.join(str(error).split())}") from error
     if not isinstance(data, Mapping):
         raise ValueError(f"convert: {path} must hold a dictionary, got {type(data).__name__}")

@@ -72,11 +72,15 @@ def preview(
         >>> page = preview(folder / "tone.wav", sa.Gain(), output=folder / "preview.html", draws=1)
         Wrote ...preview.html (0.1 MB)
     """
-    for name, value, least in (("draws", draws, 1), ("seed", seed, 0), ("limit", limit, 1), ("port", port, 0)):
+    for name, value, least in (("draws", draws, 1), ("seed", seed, 0), ("limit", limit, 1)):
         if value < least:
             raise ValueError(f"preview: {name} must be >= {least}, got {value!r}")
     if not 0 < seconds <= 60:
         raise ValueError(f"preview: seconds must be in (0, 60], got {seconds!r}")
+    if not 0 <= port < 2**16:
+        raise ValueError(f"preview: port must be in [0, 65535], got {port!r}")
+    if Path(output).is_dir():
+        raise ValueError(f"preview: output must be a file, got the folder {str(output)!r}")
     source = Source.of(policy, noise=noise, rooms=rooms, voices=voices)
     excerpts = read_excerpts([files] if isinstance(files, (str, Path)) else files, limit, seconds)
     _check_size(excerpts, draws)
