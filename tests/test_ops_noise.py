@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from speechaug.functional.level import cut
-from speechaug.ops.noise import add_generated, add_generated_, add_recorded, add_recorded_, cpu, reference
+from speechaug.ops.noise import add_generated, add_generated_, add_recorded, add_recorded_, generator, reference
 from speechaug.rng import philox4x32
 from tests import kernels
 
@@ -119,14 +119,14 @@ def test_cpu_words_are_philox(first: int, along: int, apart: int) -> None:
     counter[:, 0], counter[:, 1], counter[:, 2] = index & 0xFFFFFFFF, index >> 32, 1
     expected = philox4x32(counter, np.array([key]).view(np.uint32))
     words = np.empty(4 * 64, np.uint32)
-    cpu.philox_words(cpu.round_keys(key), 1, first, along, apart, words)
+    generator.philox_words(generator.round_keys(key), 1, first, along, apart, words)
     assert np.array_equal(words.reshape(4, 64).T, expected)
 
 
 @numba.njit
 def pairs(words: Any, out: Any, sums: Any) -> None:
     for place in (0, 32):
-        cpu._store_pairs(words, place, out, 0, sums)
+        generator._store_pairs(words, place, out, 0, sums)
 
 
 def test_cpu_numbers_of_any_word() -> None:

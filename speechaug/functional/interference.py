@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from speechaug.functional.filter import in_series
-from speechaug.functional.level import cut, per_row, valid_mask
-from speechaug.functional.noise import Reference, mix_at_snr, philox
+from speechaug.functional.level import per_row
+from speechaug.functional.noise import Reference, mix_at_snr
 from speechaug.functional.overlap_save import convolve_rows
 from speechaug.functional.powers import amplitude
-from speechaug.ops.noise.reference import SILENCE_DB, colored, gaussian, recorded
+from speechaug.ops.noise import sources
+from speechaug.ops.noise.reference import SILENCE_DB
 
 LTASS_DB = {
     63: 38.6, 80: 43.5, 100: 54.4, 125: 57.7, 160: 56.8, 200: 60.2, 250: 60.3, 315: 59.0, 400: 62.1, 500: 62.1,
@@ -58,10 +58,7 @@ def add_babble(
     Returns:
         The mixture, and the ratio reached, float64 ``(B,)`` in dB.
     """
-    babble = x.new_zeros(x.shape[0], x.shape[-1])
-    for talker in range(clip.shape[1]):
-        voice = recorded(*loops, clip[:, talker], offset[:, talker], x.shape[-1])
-        babble = torch.addcmul(babble, voice.to(x.dtype), per_row(level[:, talker], babble))
+    babble = sources.babble(clip, offset, level, *loops, lengths, x.shape[-1], x.dtype)
     return mix_at_snr(x, lengths, babble, snr_db, reference=reference, sample_rate=sample_rate)
 
 
@@ -92,7 +89,7 @@ def speech_shaped_noise(
     half = int(_SHAPING_S * sample_rate)
     longer = width + 2 * half
     ends = torch.full_like(key, longer) if lengths is None else lengths + 2 * half
-    white = cut(gaussian(key, longer).to(dtype), ends)
+    white = sources.white(key, ends, longer, dtype)
     response = _speech_filter(half, sample_rate, key.device).to(dtype)
 
     def spectrum(size: int, rows: Tensor | None) -> Tensor:
@@ -250,17 +247,10 @@ def add_impulses(
     """
     if x.numel() == 0:
         return x.clone(), torch.zeros_like(lengths, dtype=torch.float64)
-    width = x.shape[-1]
-    begins = philox(key, width) < (rate_per_s.double() / sample_rate * 2.0**32)[:, None]
-    begins = begins & valid_mask(begins, lengths)
     keep = torch.exp(-1e3 / (decay_ms.double() * sample_rate))
-    ones = torch.ones_like(keep)
-    decay = torch.stack([ones, 0.0 * ones, 0.0 * ones, -keep, 0.0 * ones], dim=-1)[:, None]
-    envelope = in_series(begins.to(x.dtype), lengths, decay)
-    bursts = envelope * colored(key ^ 1, exponent, width, sample_rate)
-    peak, loudest = x.abs().flatten(1).amax(dim=1), bursts.abs().amax(dim=1)
+    chance = rate_per_s.double() / sample_rate
+    bursts, count = sources.bursts(key, chance, keep, exponent, lengths, x.shape[-1], sample_rate, x.dtype)
+    peak = torch.linalg.vector_norm(x.flatten(1), math.inf, dim=1)
     silent = peak < 10.0 ** (SILENCE_DB / 20.0)
     height = torch.where(silent, 10.0 ** (NOMINAL_PEAK_DB / 20.0), peak) * amplitude(level_db)
-    scale = torch.where(loudest > 0.0, height / torch.where(loudest > 0.0, loudest, 1.0), 0.0)
-    added = cut(bursts * scale[:, None], lengths).to(x.dtype)
-    return x + (added if x.ndim == 2 else added[:, None]), begins.sum(dim=1).double()
+    return torch.addcmul(x, bursts if x.ndim == 2 else bursts[:, None], per_row(height, x)), count

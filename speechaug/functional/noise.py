@@ -9,7 +9,7 @@ from torch import Tensor
 
 from speechaug.functional.level import active_level_db, rms_db
 from speechaug.ops import noise as ops
-from speechaug.ops.noise.reference import colored, gaussian, mix, philox_words
+from speechaug.ops.noise.reference import colored, gaussian, philox_words
 
 Reference = Literal["rms", "active"]
 
@@ -204,7 +204,9 @@ def mix_at_snr(
         >>> y[0, 0].item(), achieved.item()
         (1.100000023841858, 20.0)
     """
-    return mix(x, lengths, noise, snr_db, _above_rms(x, lengths, snr_db, reference, sample_rate, "mix_at_snr"))
+    above_db = _above_rms(x, lengths, snr_db, reference, sample_rate, "mix_at_snr")
+    mixed: tuple[Tensor, Tensor] = ops.mix(x, lengths, noise.to(x.dtype), snr_db, above_db)
+    return mixed
 
 
 def _above_rms(

@@ -1,7 +1,8 @@
-"""Mixing noise in at a signal-to-noise ratio: noise made from a key, noise from a bank of recordings.
+"""Mixing noise in at a signal-to-noise ratio: noise that is given, made from a key, or from a bank of recordings.
 
-Both ops measure and mix in two passes over the batch. Noise exists in the cache alone: made from its key, or read as
-the bank keeps it, in 16 bits. Where the ratio is kept, more of ``x`` makes more noise: gradients count that.
+The ops measure and mix in two passes over the batch. Noise that is not given exists in the cache alone: made from its
+key, or read as the bank keeps it, in 16 bits. Where the ratio is kept, more of ``x`` makes more noise: gradients count
+that.
 """
 
 from __future__ import annotations
@@ -12,9 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speechaug.functional.level import cut, per_row, power_db, power_of_cut
+from speechaug.functional.level import cut, over_channels, per_row, power_db, power_of_cut
 from speechaug.ops._op import use_kernels
 from speechaug.ops.noise import reference
+
+
+@torch.library.custom_op("speechaug::mix", mutates_args=())
+def mix(x: Tensor, lengths: Tensor, noise: Tensor, snr_db: Tensor, above_db: Tensor) -> tuple[Tensor, Tensor]:
+    """Add noise that is given.
+
+    Args:
+        x: speech, ``(B, T)`` or ``(B, C, T)``.
+        lengths: int64 ``(B,)`` valid samples; what lies beyond is not read, and zero in the output.
+        noise: ``(B, T)``, the same in every channel, or of the shape of ``x``; in its precision.
+        snr_db: ``(B,)``, in dB.
+        above_db: ``(B,)``, how far the level of the speech lies above its RMS level, in dB.
+
+    Returns:
+        The mixture, and the ratio reached in dB, float64 ``(B,)``.
+    """
+    return reference.mix(x, lengths, noise, snr_db, above_db)
 
 
 @torch.library.custom_op("speechaug::add_generated", mutates_args=())
@@ -141,6 +159,7 @@ def add_recorded_(
     return mixed[1]
 
 
+@mix.register_fake
 @add_generated.register_fake
 @add_recorded.register_fake
 def _fake(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
@@ -154,14 +173,16 @@ def _fake_ratio(x: Tensor, rows: Tensor, *_: Any) -> Tensor:
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(inputs[0], inputs[1], output[0])
-    ctx.levels, ctx.arguments = (4, 5) if len(inputs) == 7 else (8, 9), len(inputs)
+    ctx.arguments = len(inputs)
+    ctx.levels = {5: (3, 4), 7: (4, 5), 10: (8, 9)}[ctx.arguments]
+    given = [inputs[2]] if ctx.arguments == 5 else []
+    ctx.save_for_backward(inputs[0], inputs[1], output[0], *given)
     ctx.mark_non_differentiable(output[1])
 
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     """What was added follows the RMS level of the speech, unless that is silent: ``added = noise * rms(x) * c``."""
-    x, lengths, y = ctx.saved_tensors
+    x, lengths, y, *given = ctx.saved_tensors
     x, grad = cut(x, lengths), cut(grad, lengths)
     toward = (grad * (y - x)).flatten(1).sum(dim=-1, dtype=torch.float64)
     own = power_of_cut(x, lengths)
@@ -173,12 +194,28 @@ def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     for place, change in zip(ctx.levels, (-toward, following), strict=True):
         if ctx.needs_input_grad[place]:
             grads[place] = per_db * change
+    if given and ctx.needs_input_grad[2]:
+        grads[2] = _toward_noise(cut(given[0], lengths), y - x, grad, lengths)
     return tuple(grads)
 
 
-for _op, _reference in ((add_generated, reference.add_generated), (add_recorded, reference.add_recorded)):
-    _op.register_autograd(_backward, setup_context=_keep)
-    use_kernels(_op, _reference, __package__)
+def _toward_noise(noise: Tensor, added: Tensor, grad: Tensor, lengths: Tensor) -> Tensor:
+    """The gradient of the noise, as loud as it was added, without what only changes its level, which is fixed."""
+    if noise.ndim < grad.ndim:
+        added, grad = added[:, 0], over_channels(grad)
+    level, own = power_of_cut(added, lengths), power_of_cut(noise, lengths)
+    tiny = torch.finfo(torch.float64).tiny
+    along = (grad * noise).flatten(1).sum(dim=-1, dtype=torch.float64)
+    samples = lengths * (noise[0].numel() // max(noise.shape[-1], 1))
+    rest = grad - noise * per_row(along / (own * samples).clamp(min=tiny), noise)
+    return rest * per_row((level / own.clamp(min=tiny)).sqrt(), noise)
 
-for _op in (add_generated_, add_recorded_):
+
+for _op in (mix, add_generated, add_recorded):
+    _op.register_autograd(_backward, setup_context=_keep)
+
+for _op in (add_generated, add_recorded):
+    use_kernels(_op, _op._init_fn, __package__)
+
+for _op in (mix, add_generated_, add_recorded_):
     use_kernels(_op, _op._init_fn, __package__, devices=("cpu",))

@@ -2,297 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import Any
 
 import numpy as np
 import torch
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 from torch import Tensor
 
 from speechaug.functional.level import FLOOR_DB
 from speechaug.ops._cpu import array, jit, run
-from speechaug.ops.noise.lanes import Lanes, Memory, after, constant, spread
-from speechaug.ops.noise.reference import BEND, BEND_STEP, GROUP, NOMINAL_DB, SECTIONS, SILENCE_DB, ladder, shaping
+from speechaug.ops.noise import reference
+from speechaug.ops.noise.generator import LANES, energy, filters_at, made, philox_words, round_keys
+from speechaug.ops.noise.reference import NOMINAL_DB, SILENCE_DB
 
-LANES = GROUP  # what is computed side by side
-BLOCK = 2048  # samples whose squares are summed in float32
 _F32 = np.float32
-_LINE = 16  # samples of a cache line
-_LOW = np.uint64(0xFFFFFFFF)
-_BLOCKS, _PAIRS, _COPIES = 16, 32, 8  # at once: enough to wait for nothing, few enough for the registers
-_STRETCHES = LANES // 4  # whose samples lie together in coloured noise, as many as a part of the blocks
-_SIGN = 0x80000000
-
-
-@intrinsic
-def _store_words(typingctx: Any, keys: Any, stream: Any, block: Any, apart: Any, words: Any, place: Any) -> Any:
-    """Four words of each of the blocks ``block, block + apart, ...``, the next one ``LANES`` places on."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, stream, block, apart, _, _ = args
-        word, upper = ir.IntType(32), ir.Constant(block.type, 32)
-        first, step, high, low = (
-            spread(builder, builder.trunc(value, word), _BLOCKS)
-            for value in (block, apart, builder.lshr(block, upper), stream)
-        )
-        rounds, memory = (Memory(context, builder, signature.args[at], args[at]) for at in (0, 4))
-        lanes = list(range(_COPIES))
-        for begin in range(0, _BLOCKS, _COPIES):
-            numbers = constant(builder, list(range(begin, begin + _BLOCKS)))  # which never pass a 2 ** 32
-            counter = (first + step * numbers, high, low, numbers ^ numbers)
-            # A word takes 64 bits, so that a product has room. What stands in its upper half does not matter.
-            c0, c1, c2, c3 = (part.take(lanes).widened() for part in counter)
-            for at in range(0, 20 * _COPIES, 2 * _COPIES):
-                k0, k1 = (rounds.load(at + which, _COPIES).take(2 * lanes).pairs() for which in (0, _COPIES))
-                p0, p1 = (c0 & 0xFFFFFFFF) * 0xD2511F53, (c2 & 0xFFFFFFFF) * 0xCD9E8D57
-                c0, c1, c2, c3 = p1.uppers() ^ (c1 ^ k0), p1, p0.uppers() ^ (c3 ^ k1), p0
-            for number, part in enumerate((c0, c1, c2, c3)):
-                memory.store(part.narrowed(), after(builder, args[5], number * LANES + begin))
-        return context.get_dummy_value()
-
-    whole = types.int64
-    return types.void(keys, whole, whole, whole, words, whole), codegen
-
-
-def _energy_of_pair(word: Lanes) -> Lanes:
-    """``-2 log u`` of a 31-bit uniform number ``u``; the polynomial is within 4e-7 of ``-2 log(1 + f) / f``."""
-    number = (word >> 1).to_float() + 0.5
-    exponent = (number.bits() - (0x3F3504F3 + (31 << 23))) & 0xFF800000
-    f = (number.bits() - exponent).float_of_bits() * 2.0**-31 - 1.0
-    log = f * f.polynomial(
-        0.207574353, -0.326763034, 0.344248563, -0.397684693, 0.499431193, -0.666712165, 1.00000691, -1.99999988
-    )
-    return exponent.to_float() * (-2.0 * math.log(2.0) / 2**23) + log
-
-
-def _cosine_and_sine(word: Lanes) -> tuple[Lanes, Lanes]:
-    """Of an angle whose upper two bits are its quarter; the polynomials are within 3e-8."""
-    x = (word << 2).to_float() * (0.5 * math.pi / 2**32)
-    s = x * x
-    sine = x * s.polynomial(-1.95040222e-4, 8.33203644e-3, -0.166666508, 1.0)
-    cosine = s.polynomial(-1.3585909e-3, 4.16550264e-2, -0.499998569, 1.0)
-    odd = word << 1
-    across, up = odd.where_negative(sine, cosine), odd.where_negative(cosine, sine)
-    across = (across.bits() ^ ((word ^ odd) & _SIGN)).float_of_bits()
-    return across, (up.bits() ^ (word & _SIGN)).float_of_bits()
-
-
-@intrinsic
-def _store_pairs(typingctx: Any, words: Any, place: Any, out: Any, begin: Any, sums: Any) -> Any:
-    """Two numbers of each of the pairs of words at ``place`` and ``place + LANES``; where those are in ``words``.
-
-    Their squares are added to ``sums``, eight places for the sum of all.
-    """
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        words = Memory(context, builder, signature.args[0], args[0])
-        energy = _energy_of_pair(words.load(args[1], _PAIRS))
-        radius = energy.sqrt()
-        cosine, sine = _cosine_and_sine(words.load(after(builder, args[1], LANES), _PAIRS))
-        out, begin = Memory(context, builder, signature.args[2], args[2]), builder.add(args[3], args[1])
-        out.store(radius * cosine, begin)
-        out.store(radius * sine, after(builder, begin, LANES))
-        sums = Memory(context, builder, signature.args[4], args[4])
-        sums.store(sums.load(0, 8) + energy.folded(8), 0)
-        return context.get_dummy_value()
-
-    return types.void(words, types.int64, out, types.int64, sums), codegen
-
-
-@jit
-def round_keys(key: int) -> Any:
-    """The two words of the key of each round, each as often as a register holds it."""
-    keys = np.empty((10, 2, _COPIES), np.uint32)
-    k0, k1 = np.uint64(key) & _LOW, np.uint64(key) >> np.uint64(32)
-    for r in range(10):
-        keys[r, 0], keys[r, 1] = k0, k1
-        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & _LOW, (k1 + np.uint64(0xBB67AE85)) & _LOW
-    return keys.ravel()
-
-
-@intrinsic
-def _prefetch(typingctx: Any, array: Any, place: Any) -> Any:
-    """Have the cache line of a number on its way."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        Memory(context, builder, signature.args[0], args[0]).prefetch(args[1])
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), codegen
-
-
-def _scratch(kind: Any, count: int) -> Any:
-    """Memory on the stack, which then begins at a cache line.
-
-    Otherwise what registers cannot hold crosses lines, at half the speed.
-    """
-
-    @intrinsic
-    def scratch(typingctx: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            memory = cgutils.alloca_once(builder, context.get_value_type(kind), count)
-            memory.align = 64
-            return memory
-
-        return types.CPointer(kind)(), codegen
-
-    return scratch
-
-
-_words: Any = _scratch(types.uint32, 4 * LANES)
-_sums: Any = _scratch(types.float32, 8)
-
-
-@jit(inline="always")
-def philox_words(keys: Any, stream: int, first: int, along: int, apart: int, words: Any) -> None:
-    """Words, four times ``LANES``, of the blocks ``first + lane // 16 * along + lane % 16 * apart``."""
-    for part in range(LANES // _BLOCKS):
-        _store_words(keys, stream, first + part * along, apart, words, part * _BLOCKS)
-
-
-@jit
-def gaussians(keys: Any, stream: int, first: int, along: int, apart: int, out: Any, begin: int) -> float:
-    """Gaussian numbers, four times ``LANES`` from ``out[begin]`` on, of the blocks that :func:`philox_words` names.
-
-    Returns the sum of their squares.
-    """
-    words, sums, total = _words(), _sums(), _F32(0)
-    philox_words(keys, stream, first, along, apart, words)
-    for k in range(8):
-        sums[k] = _F32(0)
-    for pair in range(0, 4 * LANES, 2 * LANES):
-        for place in range(pair, pair + LANES, _PAIRS):
-            _store_pairs(words, place, out, begin, sums)
-    for k in range(8):
-        total += sums[k]
-    return np.float64(total)
-
-
-@jit
-def _energy(x: Any) -> float:
-    """The sum of squares: in float32 over a block, in float64 over all."""
-    total = 0.0
-    for first in range(0, x.shape[0], BLOCK):
-        part, block = x[first : first + BLOCK], _F32(0)
-        for t in range(part.shape[0]):
-            value = _F32(part[t])
-            block += value * value
-        total += np.float64(block)
-    return total
-
-
-@jit
-def _fetch(x: Any, first: int, last: int) -> None:
-    """Have samples of all channels on their way to the cache."""
-    for channel in range(x.shape[0]):
-        line = x[channel]
-        for t in range(first, last, _LINE):
-            _prefetch(line, t)
-
-
-@jit
-def _white(keys: Any, x: Any, fresh: Any, out: Any) -> float:
-    """The sum of its squares; the samples of ``x`` at the same places come to the cache meanwhile."""
-    n, total = out.shape[0], 0.0
-    for begin in range(0, n, 4 * LANES):
-        whole = begin + 4 * LANES <= n
-        _fetch(x, begin, min(begin + 4 * LANES, n))
-        energy = gaussians(keys, 0, begin // 4, _BLOCKS, 1, out if whole else fresh, begin if whole else 0)
-        if not whole:
-            for t in range(begin, n):
-                out[t] = fresh[t - begin]
-            energy = _energy(out[begin:])
-        total += energy
-    return total
-
-
-@jit
-def _weights(exponent: float, corner: float, ratio: float, poles: Any) -> Any:
-    weights = np.ones(SECTIONS)
-    for k in range(SECTIONS):
-        for j in range(SECTIONS - 1):
-            weights[k] *= poles[k] - np.exp(corner * ratio ** (j - 0.5 * exponent))
-        weights[k] *= poles[k] - (BEND + BEND_STEP * exponent)
-        for j in range(SECTIONS):
-            if j != k:
-                weights[k] /= poles[k] - poles[j]
-    return weights
-
-
-@jit
-def _colored(keys: Any, x: Any, poles: Any, weights: Any, start: Any, fresh: Any, out: Any) -> float:
-    """The ladder in parallel form.
-
-    Each lane filters a stretch of ``LANES`` samples, once for what it leaves behind, once more from the states it
-    begins with. Stretch ``s`` is number ``s % 4`` of the blocks of group ``s // 4``. Four samples of 64 stretches lie
-    together: number by number, and of each number sample by sample.
-    """
-    noise, states = np.empty(LANES * LANES, np.float32), np.empty(SECTIONS * LANES, np.float32)
-    factors = np.empty(2 * SECTIONS, np.float32)
-    for k in range(SECTIONS):
-        factors[k], factors[SECTIONS + k] = poles[k], weights[k]
-    power, carried, n = poles**LANES, np.zeros(SECTIONS), out.shape[0]
-    gaussians(keys, 1, 0, _BLOCKS, 1, fresh, 0)
-    for k in range(SECTIONS):
-        for j in range(SECTIONS):
-            carried[k] += start[k, j] * fresh[j]
-    for first in range(0, n, LANES * LANES):
-        states[:] = 0
-        for t in range(0, LANES, 4):
-            _fetch(x, first + t * LANES, min(first + (t + 4) * LANES, n))
-            gaussians(keys, 0, first // 4 + t, 1, LANES, noise, t * LANES)
-            for number in range(4):
-                _advance(noise, t * LANES + number * LANES, factors, states, number * _STRETCHES)
-        for stretch in range(LANES):
-            lane = stretch % 4 * _STRETCHES + stretch // 4
-            for k in range(SECTIONS):
-                left = states[k * LANES + lane]
-                states[k * LANES + lane] = carried[k]
-                carried[k] = carried[k] * power[k] + left
-        for t in range(0, LANES * LANES, LANES):
-            _filter(noise, t, factors, states, t // LANES % 4 * _STRETCHES)
-        for stretch in range(LANES):
-            begin, place = first + stretch * LANES, stretch % 4 * LANES + stretch // 4
-            part = out[begin : min(begin + LANES, n)]
-            for t in range(part.shape[0]):
-                part[t] = noise[place + t // 4 * (4 * LANES) + t % 4 * _STRETCHES]
-    return _energy(out)
-
-
-def _four_samples(filters: bool) -> Any:
-    def typed(typingctx: Any, w: Any, begin: Any, factors: Any, states: Any, lane: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w, factors, states = (Memory(context, builder, signature.args[i], args[i]) for i in (0, 2, 3))
-            poles, weights = (
-                [spread(builder, factors.scalar(first + k), _STRETCHES) for k in range(SECTIONS)]
-                for first in (0, SECTIONS)
-            )
-            places = [after(builder, args[4], k * LANES) for k in range(SECTIONS)]
-            left = [states.load(place, _STRETCHES) for place in places]
-            for t in range(4):
-                now = after(builder, args[1], t * _STRETCHES)
-                sample = w.load(now, _STRETCHES)
-                if filters:
-                    shaped = sample
-                    for weight, state in zip(weights, left, strict=True):
-                        shaped = shaped + weight * state
-                    w.store(shaped, now)
-                left = [pole * state + sample for pole, state in zip(poles, left, strict=True)]
-            for place, state in zip(places, left, strict=True):
-                states.store(state, place)
-            return context.get_dummy_value()
-
-        return types.void(w, types.int64, factors, states, types.int64), codegen
-
-    return typed
-
-
-_advance: Any = intrinsic(_four_samples(filters=False))
-_filter: Any = intrinsic(_four_samples(filters=True))
 
 
 @jit
@@ -312,7 +34,7 @@ def _gain(own: float, noise: float, samples: int, scale: float, snr_db: float, a
 def _own_energy(x: Any, n: int) -> float:
     total = 0.0
     for channel in range(x.shape[0]):
-        total += _energy(x[channel, :n])
+        total += energy(x[channel, :n])
     return total
 
 
@@ -337,26 +59,19 @@ def _generated(
     key: Any,
     exponent: Any,
     levels: Any,
-    corner: float,
-    ratio: float,
-    poles: Any,
-    start: Any,
+    filters: Any,
     y: Any,
     achieved: Any,
 ) -> None:
     fresh, waiting = np.empty(4 * LANES, np.float32), np.empty(x.shape[2], np.float32)
     for job in range(first, last):
-        row, n, keys = rows[job], lengths[job], round_keys(key[job])
+        row, n = rows[job], lengths[job]
         # The noise waits in the cache; in the first channel of the output, where that is not the speech.
         noise = waiting[:n] if in_place else y[row, 0, :n]
-        if exponent[job] == 0.0:
-            energy = _white(keys, x[row], fresh, noise)
-        else:
-            weights = _weights(exponent[job], corner, ratio, poles)
-            energy = _colored(keys, x[row], poles, weights, start, fresh, noise)
+        squares = made(round_keys(key[job]), exponent[job], filters, x[row], fresh, noise)
         own = _own_energy(x[row], n) / x.shape[1]
         snr_db, above_db = levels[0, job], levels[1, job]
-        gain, achieved[job] = _gain(own, energy, max(n, 1), 1.0, snr_db, above_db)
+        gain, achieved[job] = _gain(own, squares, max(n, 1), 1.0, snr_db, above_db)
         loud = _F32(gain)
         for channel in range(0 if in_place else 1, x.shape[1]):
             _mix(x[row, channel, :n], loud, noise, y[row, channel, :n], in_place)
@@ -389,14 +104,14 @@ def _recorded(
         row, n, which = rows[job], lengths[job], clip[job]
         loop = pcm[start[which] : start[which] + period[which]]
         begin = np.int64(offset[job] * period[which])
-        energy, done, place = 0.0, 0, begin
+        squares, done, place = 0.0, 0, begin
         while done < n:
             size = min(n - done, loop.shape[0] - place)
-            energy += _energy(loop[place : place + size])
+            squares += energy(loop[place : place + size])
             done, place = done + size, 0
         own = _own_energy(x[row], n) / x.shape[1]
         snr_db, above_db = levels[0, job], levels[1, job]
-        gain, achieved[job] = _gain(own, energy, max(n, 1), np.float64(scale[which]), snr_db, above_db)
+        gain, achieved[job] = _gain(own, squares, max(n, 1), np.float64(scale[which]), snr_db, above_db)
         for channel in range(x.shape[1]):
             done, place = 0, begin
             while done < n:
@@ -405,6 +120,113 @@ def _recorded(
                 _mix(speech, _F32(gain), loop[place : place + size], out, in_place)
                 done, place = done + size, 0
             y[row, channel, n:] = 0
+
+
+@jit
+def _given(
+    first: int,
+    last: int,
+    x: Any,
+    rows: Any,
+    in_place: bool,
+    lengths: Any,
+    noise: Any,
+    levels: Any,
+    y: Any,
+    achieved: Any,
+) -> None:
+    for row in range(first, last):
+        n, lines = lengths[row], noise.shape[1]
+        squares, own = _own_energy(noise[row], n) / lines, _own_energy(x[row], n) / x.shape[1]
+        gain, achieved[row] = _gain(own, squares, max(n, 1), 1.0, levels[0, row], levels[1, row])
+        for channel in range(x.shape[1]):
+            _mix(x[row, channel, :n], _F32(gain), noise[row, min(channel, lines - 1), :n], y[row, channel], in_place)
+            y[row, channel, n:] = 0
+
+
+@jit
+def _white(first: int, last: int, key: Any, lengths: Any, filters: Any, out: Any) -> None:
+    fresh = np.empty(4 * LANES, np.float32)
+    for row in range(first, last):
+        made(round_keys(key[row]), 0.0, filters, out[row : row + 1], fresh, out[row, : lengths[row]])
+        out[row, lengths[row] :] = 0
+
+
+@jit
+def _babble(
+    first: int,
+    last: int,
+    clip: Any,
+    offset: Any,
+    level: Any,
+    pcm: Any,
+    start: Any,
+    period: Any,
+    scale: Any,
+    lengths: Any,
+    out: Any,
+) -> None:
+    for row in range(first, last):
+        total, n = out[row], lengths[row]
+        total[:] = 0
+        for talker in range(clip.shape[1]):
+            which = clip[row, talker]
+            loop = pcm[start[which] : start[which] + period[which]]
+            done, place = 0, np.int64(offset[row, talker] * period[which])
+            while level[row, talker] != 0.0 and done < n:
+                size = min(n - done, loop.shape[0] - place)
+                part = total[done : done + size]
+                _mix(part, _F32(level[row, talker] * scale[which]), loop[place : place + size], part, True)
+                done, place = done + size, 0
+
+
+@jit
+def _dying(keys: Any, chance: float, keep: float, words: Any, out: Any) -> Any:
+    """Let noise sound from random samples on, and die away; how often it begins, and its largest sample then."""
+    n, count, left, loudest = out.shape[0], 0, 0.0, _F32(0)
+    below = np.int64(np.ceil(chance * 2.0**32))
+    for begin in range(0, n, 4 * LANES):
+        philox_words(keys, 0, begin // 4, 16, 1, words)
+        if left < 1e-20:  # which would take long to reach zero, in numbers that processors are slow at
+            left = 0.0
+        for place in range(min(4 * LANES, n - begin)):
+            begins = words[place % 4 * LANES + place // 4] < below
+            count += begins
+            left = left * keep + begins
+            out[begin + place] *= _F32(left)
+            loudest = max(loudest, abs(out[begin + place]))
+    return count, loudest
+
+
+@jit
+def _bursts(
+    first: int,
+    last: int,
+    key: Any,
+    chance: Any,
+    keep: Any,
+    exponent: Any,
+    lengths: Any,
+    filters: Any,
+    out: Any,
+    counts: Any,
+) -> None:
+    fresh, words = np.empty(4 * LANES, np.float32), np.empty(4 * LANES, np.uint32)
+    for row in range(first, last):
+        line = out[row, : lengths[row]]
+        made(round_keys(key[row] ^ 1), exponent[row], filters, out[row : row + 1], fresh, line)
+        counts[row], loudest = _dying(round_keys(key[row]), chance[row], keep[row], words, line)
+        if loudest > 0:
+            for t in range(line.shape[0]):
+                line[t] *= _F32(1) / loudest
+        out[row, lengths[row] :] = 0
+
+
+def mix(x: Tensor, lengths: Tensor, noise: Tensor, snr_db: Tensor, above_db: Tensor) -> tuple[Tensor, Tensor]:
+    """Measure both and mix; see the op."""
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    given = array(noise if noise.ndim == 3 else noise.unsqueeze(1))
+    return y, _run(_given, x, torch.arange(x.shape[0]), lengths, (given, _levels(snr_db, above_db)), y)
 
 
 def add_generated(x: Tensor, lengths: Tensor, *noise: Any) -> tuple[Tensor, Tensor]:
@@ -429,7 +251,7 @@ def _add_generated(
     sample_rate: int,
     y: Tensor,
 ) -> Tensor:
-    colors = array(key), array(exponent.double()), _levels(snr_db, above_db), *_filters(sample_rate)
+    colors = array(key), array(exponent.double()), _levels(snr_db, above_db), filters_at(sample_rate)
     return _run(_generated, x, rows, lengths, colors, y)
 
 
@@ -470,11 +292,43 @@ def _run(kernel: Any, x: Tensor, rows: Tensor, lengths: Tensor, noise: tuple[Any
     return torch.from_numpy(achieved)
 
 
-@functools.cache
-def _filters(sample_rate: int) -> tuple[Any, ...]:
-    poles, _, start = shaping(torch.zeros(1), sample_rate)
-    return *ladder(sample_rate), array(poles), array(start)
-
-
 def _levels(snr_db: Tensor, above_db: Tensor) -> Any:
     return array(torch.stack([snr_db.double(), above_db.double()]))
+
+
+def white(key: Tensor, lengths: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """Make it in the cache; see the op."""
+    if dtype != torch.float32:
+        return reference.white(key, lengths, width, dtype)
+    out = np.empty((len(key), width), np.float32)
+    run(_white, len(out), array(key), array(lengths), filters_at(1), out)
+    return torch.from_numpy(out)
+
+
+def babble(clip: Tensor, offset: Tensor, level: Tensor, *others: Any) -> Tensor:
+    """Sum what speaks, as the bank keeps it; see the op."""
+    *tables, width, dtype = others
+    if dtype != torch.float32:
+        return reference.babble(clip, offset, level, *others)
+    out = np.empty((len(clip), width), np.float32)
+    run(_babble, len(out), array(clip), array(offset.double()), array(level.double()), *map(array, tables), out)
+    return torch.from_numpy(out)
+
+
+def bursts(
+    key: Tensor,
+    chance: Tensor,
+    keep: Tensor,
+    exponent: Tensor,
+    lengths: Tensor,
+    width: int,
+    sample_rate: int,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Make them in the cache; see the op."""
+    if dtype != torch.float32:
+        return reference.bursts(key, chance, keep, exponent, lengths, width, sample_rate, dtype)
+    out, counts = np.empty((len(key), width), np.float32), np.empty(len(key))
+    values = (array(part.double()) for part in (chance, keep, exponent))
+    run(_bursts, len(out), array(key), *values, array(lengths), filters_at(sample_rate), out, counts)
+    return torch.from_numpy(out), torch.from_numpy(counts)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from speechaug.functional.level import FLOOR_DB, cut, per_row, power_db, power_of_cut
 from speechaug.functional.powers import amplitude, power_of
+from speechaug.ops.biquad.reference import biquad
 
 SILENCE_DB = -90.0
 """Speech below this RMS level counts as silent: less than the least significant bit of 16-bit audio."""
@@ -157,11 +158,56 @@ def recorded(
     return pcm[start[clip][:, None] + within] * scale[clip][:, None]
 
 
-def mix(x: Tensor, lengths: Tensor, noise: Tensor, snr_db: Tensor, above_db: Tensor) -> tuple[Tensor, Tensor]:
-    """Add noise ``(B, T)``, or of the shape of ``x``, so that the speech is ``snr_db`` louder.
+def white(key: Tensor, lengths: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """See :func:`speechaug.ops.noise.sources.white`."""
+    return cut(gaussian(key, width).to(dtype), lengths)
 
-    ``above_db`` says how far the level of the speech lies above its RMS level.
-    """
+
+def babble(
+    clip: Tensor,
+    offset: Tensor,
+    level: Tensor,
+    pcm: Tensor,
+    start: Tensor,
+    period: Tensor,
+    scale: Tensor,
+    lengths: Tensor,
+    width: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """See :func:`speechaug.ops.noise.sources.babble`."""
+    total = level.new_zeros(clip.shape[0], width, dtype=dtype)
+    for talker in range(clip.shape[1]):
+        voice = recorded(pcm, start, period, scale, clip[:, talker], offset[:, talker], width)
+        total = torch.addcmul(total, voice.to(dtype), per_row(level[:, talker], total))
+    return cut(total, lengths)
+
+
+def bursts(
+    key: Tensor,
+    chance: Tensor,
+    keep: Tensor,
+    exponent: Tensor,
+    lengths: Tensor,
+    width: int,
+    sample_rate: int,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """See :func:`speechaug.ops.noise.sources.bursts`."""
+    if key.shape[0] * width == 0:
+        return torch.zeros(key.shape[0], width, dtype=dtype, device=key.device), torch.zeros_like(chance)
+    words = torch.stack(philox_words(key, -(-width // 4)), dim=-1).flatten(1)[:, :width]
+    begins = cut(words < (chance * 2.0**32)[:, None], lengths)
+    zero = torch.zeros_like(keep)
+    decay = torch.stack([zero + 1.0, zero, zero, -keep, zero], dim=-1)[:, None]
+    envelope = biquad(begins[:, None].double(), decay, lengths, False)[:, 0]
+    made = envelope * colored(key ^ 1, exponent, width, sample_rate)
+    loudest = made.abs().amax(dim=1, keepdim=True)
+    return (made / torch.where(loudest > 0.0, loudest, 1.0)).to(dtype), begins.sum(dim=1).double()
+
+
+def mix(x: Tensor, lengths: Tensor, noise: Tensor, snr_db: Tensor, above_db: Tensor) -> tuple[Tensor, Tensor]:
+    """Add noise that is given; see :func:`speechaug.ops.noise.mix`."""
     x = cut(x, lengths)
     noise = cut(noise.unsqueeze(1) if noise.ndim < x.ndim else noise, lengths).to(x.dtype)
     own_db = power_db(power_of_cut(x, lengths))
