@@ -15,11 +15,15 @@ import pytest
 import soundfile
 from trainings import recognizer
 
+import speechaug as sa
 from speechaug.__main__ import main
 from speechaug.cli.run import run
-from speechaug.data import read_manifest
+from speechaug.data import Utterance, read_manifest
+from speechaug.policy_file import save_policy
 from speechaug.robustness.evaluate import evaluate
 from speechaug.robustness.evaluation import Evaluation
+from speechaug.robustness.report import write_report
+from speechaug.robustness.sets import corrupt
 
 pytestmark = pytest.mark.global_rng
 
@@ -244,10 +248,37 @@ def test_train_on_the_suite_is_evaluate_on_its_checkpoint(digits, tmp_path, caps
     everyone = read_manifest(str(digits), PATTERN)
     trained = sorted({u.speaker for u in everyone} - {"theo"})
     told = f"train was trained on speakers of these names, {len(trained)} of {len(trained) + 1}: {', '.join(trained)};"
-    with pytest.warns(UserWarning, match=told):
+    again = r"train was trained on 4 of these 8 recordings: one_ann_0, one_ann_1, two_ann_0, two_ann_1;"
+    with pytest.warns(UserWarning, match=told), pytest.warns(UserWarning, match=again):
         evaluate(tmp_path / "train" / "model.ckpt", everyone, suite=["white:3"])
     shown(capsys, "train", "--config", str(tmp_path / "train" / "config.yaml"))
     assert (tmp_path / "train" / "results.jsonl").read_text().splitlines() == lines
+
+
+def test_a_checkpoint_knows_what_it_was_trained_on(digits, tmp_path, capsys):
+    """Recordings under whatever name and in another format, speakers, and the families of the policy."""
+    policy = tmp_path / "policy.yaml"
+    save_policy(sa.AddColoredNoise(exponent=(0.0, 0.0)), policy)
+    given = f"--data.train {digits} --data.pattern {PATTERN} --data.sample_rate {RATE} --data.test_speakers [theo]"
+    model = f"--data.policy {policy} --model.unit word --model.size xs --steps 1 --output {tmp_path / 'train'}"
+    shown(capsys, "train", *given.split(), *model.split())
+    checkpoint = tmp_path / "train" / "model.ckpt"
+    samples, _ = soundfile.read(digits / "one_ann_1.wav")
+    soundfile.write(tmp_path / "copy.flac", samples, RATE)
+    soundfile.write(tmp_path / "cut.wav", samples[:-1], RATE)
+    paths = {"copy": "copy.flac", "cut": "cut.wav", "new": "digits/one_theo_1.wav"}
+    rows = [Utterance(name, str(tmp_path / path), "one", speaker="eve") for name, path in paths.items()]
+    told = r"train was trained on 1 of these 3 recordings: copy; the scores say nothing about others"
+    corrupt(rows, tmp_path / "noisy", suite=["white:3", "brown:3"])
+    for data in (rows, tmp_path / "noisy"):
+        with pytest.warns(UserWarning, match=told):
+            evaluation = evaluate(checkpoint, data, suite=["white:3", "brown:3"] if data is rows else "standard")
+        assert evaluation.meta["trained_on"] == {"recordings": ["copy"]}
+        trained = {condition["name"]: condition["trained"] for condition in evaluation.meta["conditions"]}
+        assert trained == {"clean": False, "white:3": True, "brown:3": False}
+    page = write_report(tmp_path / "report.html", evaluation).read_text(encoding="utf-8")
+    assert "<dt>recordings that train was trained on</dt><dd>1 (copy)</dd>" in page
+    assert "trained_on" not in evaluate(checkpoint, rows[1:], suite=["white:3"]).meta
 
 
 @pytest.mark.slow

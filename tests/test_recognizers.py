@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 import time
 from functools import partial
@@ -250,6 +251,20 @@ class TestHuggingFace:
         assert seen["return_timestamps"] is True
 
     @pytest.mark.parametrize("make", [ctc, generating])
+    def test_half_precision(self, tmp_path, make):
+        """As large models are saved; their folder is loaded as it is."""
+        model, processor = make(tmp_path)
+        for part in (model.to(torch.bfloat16), processor):
+            part.save_pretrained(tmp_path / "saved")
+        found = as_recognizer(tmp_path / "saved", devices=["cpu"])
+        seen = []
+        for module in model.modules():
+            if isinstance(module, torch.nn.Conv1d):
+                module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+        assert list(found(WAVES)) == list(as_recognizer((model, processor))(WAVES))
+        assert set(seen) == {torch.bfloat16}
+
+    @pytest.mark.parametrize("make", [ctc, generating])
     def test_a_folder_and_fingerprints(self, tmp_path, make):
         model, processor = make(tmp_path)
         for part in (model, processor):
@@ -378,6 +393,37 @@ def test_what_a_late_command_started_ends_too(tmp_path):
     assert not stat.exists() or stat.read_text().split()[2] in "ZX"
 
 
+def test_ctrl_c_is_not_lost_when_the_program_ends_by_itself(monkeypatch):
+    """Python waits a little for a program before it passes Ctrl-C on; it may end just then, and leave none to kill."""
+
+    class Ended(subprocess.Popen):
+        def communicate(self, *_, **__):
+            self.wait()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", Ended)
+    with pytest.raises(KeyboardInterrupt):
+        from_command("true {wav}")(WAVES[:1])
+
+
+def test_a_program_that_was_changed_is_another_one(tmp_path):
+    """Else the transcripts of the old one would be taken for its own."""
+    command = f"{program(tmp_path)} {{wav}}"
+    before = from_command(command).fingerprint
+    assert before == from_command(command).fingerprint
+    program(tmp_path, SLOW_READER + "# faster")
+    assert before != from_command(command).fingerprint
+
+
+def test_commands_have_different_names(tmp_path):
+    """Of one name they would be training seeds of one recognizer."""
+    script = tmp_path / "sub" / "asr.py"
+    script.parent.mkdir()
+    script.write_text("")
+    names = [from_command(f"{sys.executable} {script} {options} --file={{wav}}").name for options in ("", "--beam 8")]
+    assert names == [f"{Path(sys.executable).name} asr.py", f"{Path(sys.executable).name} asr.py --beam 8"]
+
+
 def test_a_command_that_prints_no_text(tmp_path):
     asr = from_command(f"{program(tmp_path, 'import sys; sys.stdout.buffer.write(bytes([255]))')} {{wav}}")
     assert isinstance(asr(WAVES[:1])[0], UnicodeDecodeError)
@@ -410,6 +456,12 @@ def test_commands_that_cannot_work(command, message):
 def test_devices_are_a_list(devices):
     with pytest.raises(ValueError, match=r"devices must be 'auto' or a list such as \['cuda:0'\]"):
         as_recognizer(Bundle(), devices=devices)
+
+
+@pytest.mark.parametrize("source", [lambda waves: [], "cat {wav}"])
+def test_functions_and_commands_are_not_put_on_devices(source):
+    with pytest.raises(ValueError, match=r"devices must be .auto. for a (function|command), which chooses its own"):
+        as_recognizer(source, devices=["cpu"])
 
 
 def test_what_is_no_recognizer():

@@ -19,7 +19,8 @@ from speechaug.data.leak import banks_of, shared_clips, trained_with
 from speechaug.robustness import realised
 from speechaug.robustness.catalogue import CATALOGUE, COMPOUND, SINGLE, SOUNDS, SRB, STANDARD
 from speechaug.robustness.catalogue.compound import RECIPES
-from speechaug.robustness.suite import Condition, load_suite, trained_marks
+from speechaug.robustness.suite import Condition, Suite, load_suite
+from speechaug.robustness.trained import trained_marks
 
 FIXTURES = Path(sa.__file__).parent / "fixtures"
 
@@ -259,6 +260,23 @@ def test_marks_of_sets_read_from_disk() -> None:
     read = dataclasses.replace(suite, conditions=bare)
     policy = training_policy()
     assert trained_marks(read, [policy]) == trained_marks(suite, [policy])
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "trained"),
+    [
+        ("gnoise:1", sa.AddColoredNoise(exponent=(0.0, 0.0)), True),  # of Speech Robust Bench alone
+        ("gnoise:1", sa.AddColoredNoise(exponent=(-2.0, -2.0)), False),
+        ("white:7", sa.AddColoredNoise(exponent=(0.0, 0.0)), True),  # of another maker, with more severities than ours
+        ("low_pass:1", sa.LowPass(), True),  # not ours at this rate
+        ("enhancement:2", sa.AddNoise(bank=sa.Bank.from_arrays([np.ones(80)], sample_rate=8_000)), False),
+        ("cafe:1", sa.AddColoredNoise(), False),
+    ],
+)
+def test_marks_of_a_set_that_anyone_made(name: str, policy: sa.Transform, trained: bool) -> None:
+    """Its corruption is known by its name alone, whatever severities and rates there are."""
+    made = Condition(name, name.partition(":")[0], "foreign", 1, None, {}, known_hash="00")
+    assert trained_marks(Suite("theirs", 0, "foreign", 8_000, (made,)), [policy]) == {name: trained}
 
 
 def test_no_clip_of_ours_is_in_training_and_in_the_suite() -> None:

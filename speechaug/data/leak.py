@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ from speechaug import audio
 from speechaug.augmenter import leaves
 from speechaug.banks import Bank
 from speechaug.data.dataset import Recording
-from speechaug.data.manifest import shorten
+from speechaug.data.manifest import Utterance, shorten
 from speechaug.transform import Transform
 
 _TELL_NOTHING = frozenset({"Gain", "Polarity", "Rescale", "TimeShift"})
@@ -24,6 +26,7 @@ _SAME = {"PercentileClipping": "Clipping"}
 _ESC = re.compile(r"\d+-(\d+)-[A-Z]+(-\d+)?", re.IGNORECASE)
 """Names of ESC-50 clips: fold, recording at Freesound, which clip of it, class."""
 
+_MIDDLE_S = 1.0  # what tells recordings apart
 _TELLING = 4  # letters from which on a name tells a source
 
 
@@ -96,6 +99,33 @@ def check_voices(voices: Bank, test: Sequence[Recording]) -> None:
     shared = [f"{known[h]} = {name}" for h, name in found.items() if h in known]
     if shared:
         raise ValueError(f"leak: {len(shared)} test recordings are among the voices (voice = test): {shorten(shared)}")
+
+
+def recording_hashes(recordings: Iterable[Utterance]) -> dict[str, str]:
+    """Identify recordings by the second in their middle, so that little of long ones is decoded.
+
+    A copy that was resampled, cut or compressed is another one. What is silent there, or cannot be read, has no hash.
+
+    Args:
+        recordings: with their durations.
+
+    Returns:
+        Ids by hash, of 16 hexadecimal digits.
+    """
+
+    def middle(said: Utterance) -> str:
+        whole_s = said.duration or 0.0
+        part_s = min(_MIDDLE_S, whole_s)
+        try:
+            samples, rate = audio.read(said.audio, offset_s=said.offset + (whole_s - part_s) / 2, duration_s=part_s)
+        except (ValueError, OSError):
+            return ""
+        return audio.pcm_hash(samples, rate)[:16] if samples.any() else ""
+
+    said = list(recordings)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        found = zip(pool.map(middle, said), said, strict=True)
+        return {label: one.id for label, one in found if label}
 
 
 def banks_of(value: Any) -> list[Bank]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from speechaug.data.conditions import (
 )
 from speechaug.data.dataset import Recording, SpeechDataset, Transport
 from speechaug.data.findings import Finding, count_left_out, summarize
-from speechaug.data.leak import banks_of, check_banks, check_recordings, check_voices
+from speechaug.data.leak import banks_of, check_banks, check_recordings, check_voices, recording_hashes
 from speechaug.data.manifest import Utterance, shorten
 from speechaug.data.rendered import RenderedDataset
 from speechaug.data.sampler import BucketSampler, ResumableLoader
@@ -428,7 +429,7 @@ class SpeechDataModule(NativeDataModule):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return for a checkpoint how many batches of the epoch are used, and who is trained on.
+        """Return for a checkpoint how many batches of the epoch are used, and who and what is trained on.
 
         Lightning keeps the state of loaders too, but forgets to restore it where the number of steps was asked for
         before training, as learning-rate schedules do.
@@ -436,8 +437,14 @@ class SpeechDataModule(NativeDataModule):
         loader = self.trainer.train_dataloader if self.trainer is not None else None
         if not isinstance(loader, ResumableLoader):
             return {}
+        return {**loader.state_dict(), **self._trained_on}
+
+    @functools.cached_property
+    def _trained_on(self) -> dict[str, list[str]]:
+        """Speakers, and hashes of recordings, also of those to validate on: evaluations look for them in the test."""
         speakers = {utterance.speaker for utterance in self.train_utterances if utterance.speaker}
-        return {**loader.state_dict(), "speakers": sorted(speakers)}
+        recordings = recording_hashes([*self.train_utterances, *self.val_utterances])
+        return {"speakers": sorted(speakers), "recordings": sorted(recordings)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the last batch that was used, if this is a training."""

@@ -74,14 +74,15 @@ def run_evaluate(
         draws: how often each condition is drawn.
         limit: how many utterances to take, spread evenly over all; by default all.
         normaliser: none, text, basic or english-whisper: of both texts.
-        policy: YAML file of the policy the recognizer was trained with, whose families are marked.
+        policy: YAML file of the policy the recognizer was trained with, whose families are marked; by default that of
+            the checkpoint, by which clips of noise are not compared.
         groups: what the scores are broken down by, for each speaker, such as '{ann: north, ben: south}'.
         name: of the recognizer, in tables; by default its own.
         sample_rate: what a command hears, in Hz; by default 16,000. Others know their own.
         timeout_s: longest time of a command for an utterance, in seconds.
         batch_size: most utterances the recognizer is given at once.
         workers: processes that render; 0 renders in this one; by default as many as there are cores.
-        devices: auto, or such as '[cuda:0,cuda:1]': each gets a copy of the model.
+        devices: auto, or such as '[cuda:0,cuda:1]': each gets a copy of the model; a command chooses its own.
         cache: file of the transcripts; by default transcripts.jsonl in the output folder.
         examples: how many utterances can be listened to in the report; 0 for none.
         progress: whether to show a bar on stderr; by default on a terminal.
@@ -113,6 +114,8 @@ def run_evaluate(
             progress=progress,
             pattern=pattern,
             groups=groups,
+            sample_rate=sample_rate,
+            devices=devices,
         )
     if not any(record["hypothesis_raw"] for record in evaluation.records):
         told = " (a command must print it on stdout)" if command is not None else ""

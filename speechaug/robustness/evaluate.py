@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-
-import speechaug
 from speechaug._progress import progress_bar
 from speechaug.data.conditions import BankSource, PolicySource, SuiteSource, resolve_policy, resolve_suite
 from speechaug.data.findings import summarize
-from speechaug.data.leak import banks_of, check_banks, shared_clips
 from speechaug.data.manifest import shorten
 from speechaug.data.sources import Source
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.listening import Listening, Part
+from speechaug.robustness.meta import error_kind, told_of_failures, told_of_test
 from speechaug.robustness.normalise import Normaliser, get_normaliser
-from speechaug.robustness.recognizers import Devices, Recognizer, as_recognizer
+from speechaug.robustness.recognizers import Devices, as_recognizer
 from speechaug.robustness.records import Record, make_record
 from speechaug.robustness.sets import NoisySets, is_noisy_sets, read_noisy_sets
 from speechaug.robustness.spoken import Spoken, read_spoken
-from speechaug.robustness.suite import Condition, Suite, trained_marks
+from speechaug.robustness.suite import Suite
+from speechaug.robustness.trained import check_clips, tell_known, trained_marks
 from speechaug.robustness.transcripts import Heard, Transcripts
-from speechaug.transform import Transform
 
 TRANSCRIPTS_FILE = "transcripts.jsonl"
 """Name of the cache in the output folder."""
@@ -89,7 +83,8 @@ def evaluate(
         cache: file of the transcripts; None for ``transcripts.jsonl`` in the output folder.
         name: of the recognizer, in tables; of a function also in the cache. None for its own.
         limit: how many utterances to take, spread evenly over the data; None for all.
-        policy: that the recognizer was trained with: its families are marked, and a clip of its banks refused.
+        policy: that the recognizer was trained with: its families are marked, and a clip of its banks refused. None
+            for that of a checkpoint, by which families are marked only.
         devices: ``auto`` or such as ``["cuda:0", "cuda:1"]``: each gets a copy of the model.
         progress: whether to show a bar on stderr; None shows it on a terminal, where the work takes long.
         pattern: of file names, if the data is a folder without a layout of its own.
@@ -126,8 +121,11 @@ def evaluate(
         spoken = read_spoken(data, chosen.sample_rate, pattern=pattern, limit=limit)
         plan = _to_render(chosen, spoken, seed, draws)
     _check_groups(groups or {}, plan.parts)
-    _warn_of_trained(recognizer, plan.parts)
-    trained = _trained(plan.suite, resolve_policy(policy))
+    given = resolve_policy(policy)
+    if given is not None:
+        check_clips(plan.suite, given)
+    marks = trained_marks(plan.suite, [given or recognizer.training.policy])
+    known = tell_known(recognizer, plan.parts[0].spoken, _speakers(plan.parts))
     folder = None if output is None else Path(output)
     kept = Transcripts(folder / TRANSCRIPTS_FILE if cache is None and folder is not None else cache)
     work = Listening(recognizer, plan.parts, kept, seed=plan.seed, batch_size=batch_size, workers=workers)
@@ -138,10 +136,13 @@ def evaluate(
             advance(1)
     _warn_of_errors(records)
     meta = {
-        **_meta(plan, trained),
+        **told_of_test(plan.suite, plan.parts[0].spoken, marks),
+        "seed": plan.seed,
+        "draws": plan.draws,
         "normaliser": texts.to_dict(),
         "recognizer": {"kind": recognizer.kind, "fingerprint": recognizer.fingerprint},
-        "failed": _failed(plan.parts, records),
+        "failed": told_of_failures([part.spoken for part in plan.parts], records),
+        **({"trained_on": known} if known else {}),
     }
     evaluation = Evaluation(name or recognizer.name, meta, records)
     if folder is not None:
@@ -173,26 +174,6 @@ def _from_disk(noisy: NoisySets, sample_rate: int, limit: int | None) -> _Plan:
     return _Plan(noisy.suite, parts, noisy.seed, 1)
 
 
-def _trained(suite: Suite, policy: Transform | None) -> dict[str, bool]:
-    """Say which conditions training knew, refuse clips that it knew, and tell of those cut from the same recording."""
-    if policy is None:
-        return {}
-    banks = banks_of(policy), banks_of([condition.policy for condition in suite.conditions])
-    check_banks(*banks)
-    related = [f"{clip.trained} = {clip.tested}" for clip in shared_clips(*banks)]
-    if related:
-        warnings.warn(
-            f"evaluate: {len(related)} clips of the test are named like clips of the training (train = test): "
-            f"{shorten(related)}",
-            UserWarning,
-            stacklevel=3,
-        )
-    return trained_marks(suite, [policy])
-
-
-# What is told about it.
-
-
 def _record(part: Part, row: int, heard: Heard, normaliser: Normaliser, groups: Mapping[str, str]) -> Record:
     speaker = part.spoken.speaker(row)
     return make_record(
@@ -210,76 +191,10 @@ def _record(part: Part, row: int, heard: Heard, normaliser: Normaliser, groups: 
     )
 
 
-def _meta(plan: _Plan, trained: Mapping[str, bool]) -> dict[str, Any]:
-    """Return what is known before anything is heard."""
-    return {
-        "suite": {key: getattr(plan.suite, key) for key in ("name", "version", "subset", "hash", "sample_rate")},
-        "conditions": [_condition_meta(condition, trained) for condition in plan.suite.conditions],
-        "left_out": list(plan.suite.left_out),
-        "data": _data_hash(plan.parts[0].spoken),
-        "seed": plan.seed,
-        "draws": plan.draws,
-        "versions": _versions(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of what computes: codecs and files are libsndfile's, other rates soxr's."""
-    import soundfile
-    import soxr
-
-    return {
-        "speechaug": speechaug.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "libsndfile": soundfile.__libsndfile_version__,
-        "soxr": soxr.__version__,
-    }
-
-
-def _condition_meta(condition: Condition, trained: Mapping[str, bool]) -> dict[str, Any]:
-    keys = ("name", "corruption", "family", "severity", "hash", "held_out")
-    return {
-        **{key: getattr(condition, key) for key in keys},
-        "nominal": dict(condition.nominal),
-        "trained": trained.get(condition.name, False),
-    }
-
-
-def _data_hash(spoken: Spoken) -> str:
-    said = sorted((row.id, spoken.text(number)) for number, row in enumerate(spoken.rows))
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
-
-
-def _failed(parts: Sequence[Part], records: Sequence[Record]) -> dict[str, Any]:
-    """Count what went wrong: recordings by what is the matter with them, records by the kind of error."""
-    every = {id(part.spoken): part.spoken for part in parts}.values()
-    findings = Counter(found.kind for spoken in every for found in spoken.findings if found.kind != "resampled")
-    errors = Counter(_error_kind(record["error"]) for record in records if record["error"] is not None)
-    lost = sorted({name for spoken in every for name in spoken.lost})
-    return {"recordings": dict(sorted(findings.items())), "ids": lost, "recognizer": dict(sorted(errors.items()))}
-
-
-def _error_kind(error: str) -> str:
-    return error.partition(":")[0]
-
-
 def _warn_of_lost(spoken: Spoken) -> None:
     if spoken.lost:
         total = len(spoken) + len(spoken.lost)
         warnings.warn(f"evaluate: {summarize(list(spoken.findings), total)}", UserWarning, stacklevel=4)
-
-
-def _warn_of_trained(recognizer: Recognizer, parts: Sequence[Part]) -> None:
-    tested = _speakers(parts)
-    known = sorted(tested & recognizer.speakers)
-    if known:
-        warnings.warn(
-            f"evaluate: {recognizer.name} was trained on speakers of these names, {len(known)} of {len(tested)}: "
-            f"{shorten(known)}; if they are the same, the scores say nothing about other speakers",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def _speakers(parts: Sequence[Part]) -> set[str]:
@@ -289,7 +204,7 @@ def _speakers(parts: Sequence[Part]) -> set[str]:
 def _warn_of_errors(records: Sequence[Record]) -> None:
     wrong = [record for record in records if record["error"] is not None]
     if wrong:
-        counts = Counter(_error_kind(record["error"]) for record in wrong)
+        counts = Counter(error_kind(record["error"]) for record in wrong)
         kinds = ", ".join(f"{kind} ({count})" for kind, count in counts.most_common())
         first = wrong[0]
         warnings.warn(

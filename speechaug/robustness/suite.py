@@ -6,13 +6,14 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from speechaug.banks import Bank
 from speechaug.compose import Compose
+from speechaug.data.manifest import shorten
 from speechaug.transform import Transform, plain
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Suite:
         for condition in self.conditions:
             if condition.name == name:
                 return condition
-        raise KeyError(f"Suite: name must be one of {', '.join(self.names)}, got {name!r}")
+        raise KeyError(f"Suite: name must be one of {shorten(list(self.names))}, got {name!r}")
 
 
 def load_suite(
@@ -148,36 +149,6 @@ def load_suite(
         raise ValueError(f"load_suite: sample_rate must be an integer of at least {LOWEST_RATE}, got {sample_rate!r}")
     noise, rooms = (str(source) if isinstance(source, Path) else source for source in (noise, rooms))
     return _suite(subset, sample_rate, noise, rooms)
-
-
-def trained_marks(suite: Suite, policies: Iterable[Transform | None]) -> dict[str, bool]:
-    """Say of each condition whether a training did the same, at whatever strength.
-
-    A compound counts as trained if one of its parts does.
-
-    Args:
-        suite: whose conditions are asked about.
-        policies: of the training.
-
-    Example:
-        >>> import speechaug as sa
-        >>> marks = trained_marks(load_suite("tiny"), [sa.AddColoredNoise(exponent=(-1.0, 1.0))])
-        >>> [name for name, trained in marks.items() if trained]
-        ['white:3']
-    """
-    from speechaug.data.leak import trained_with
-    from speechaug.robustness.catalogue import CATALOGUE, SRB
-
-    used = [policy for policy in policies if policy is not None]
-    whole: Subset = "srb" if suite.subset == "srb" else "full"
-    entries = SRB if whole == "srb" else CATALOGUE
-    marks = {}
-    for condition in suite.conditions:
-        policy, entry = condition.policy, entries.get(condition.corruption)
-        if used and policy is None and entry is not None:  # read from disk: what it would be here
-            policy = load_suite(whole, sample_rate=suite.sample_rate)[condition.name].policy
-        marks[condition.name] = policy is not None and trained_with(used, policy, entry.marks if entry else ())
-    return marks
 
 
 @functools.lru_cache(maxsize=8)

@@ -462,6 +462,11 @@ def _facts(results: Results) -> dict[str, str]:
     few = meta.get("left_out", [])
     facts |= {"conditions that need a higher sample rate": f"{len(few)} ({shorten(few)})"} if few else {}
     facts |= {"recordings left out": f"{len(lost)} ({shorten(lost)})"} if lost else {}
+    facts |= {
+        f"{what} that {arm} was trained on": f"{len(names)} ({shorten(names)})"
+        for arm, seeds in results.arms.items()
+        for what, names in seeds[0].meta.get("trained_on", {}).items()
+    }
     facts |= {"seed": str(meta["seed"]), "draws": str(meta["draws"])} if "draws" in meta else {}
     facts |= {f"version of {name}": str(version) for name, version in meta.get("versions", {}).items()}
     return {name: value for name, value in facts.items() if value}
