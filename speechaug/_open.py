@@ -20,6 +20,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+RATES = 1_000, 655_350
+"""Sample rates that are read, in Hz: below there is no speech, beyond FLAC ends, and what claims another one would be
+resampled to gigabytes."""
+
 _PIECE = re.compile(r"(.+):(\d+):(\d+)")
 # Where names of files are bytes, which need not be UTF-8; soundfile takes text for UTF-8.
 _BYTES = os.name == "posix"
@@ -29,8 +33,6 @@ _STREAMED = 0x7FFF_F000
 _ENDLESS = 2**62
 # No encoding packs more samples into a byte: FLAC needs about one for 4,000 of silence.
 _DENSEST = 2**14
-# Below there is no speech, beyond FLAC ends; what claims another one would be resampled to gigabytes.
-_RATES = 1_000, 655_350  # Hz
 _BLOCK = 2**16
 # Where libsndfile notes that less is there than a header says: WAV, AIFF, AU, W64 and RF64.
 _CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -134,7 +136,7 @@ def open_sound(source: AudioSource) -> Iterator[Any]:
                 raise AudioError(f"{source}: does not say how long it is, as FLAC from a pipe does; encode it again")
             if file.frames > _DENSEST * size:
                 raise AudioError(f"{source}: claims {file.frames} samples in {size} bytes, its header is corrupt")
-            if not _RATES[0] <= file.samplerate <= _RATES[1]:
+            if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise AudioError(f"{source}: claims a sample rate of {file.samplerate} Hz, its header is corrupt")
             _check_whole(source, file.extra_info)
             yield file

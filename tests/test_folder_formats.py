@@ -72,7 +72,7 @@ def test_encodings_and_tags(
         written, _ = soundfile.read(tmp_path / form / row["audio"])
         gain = 10.0 ** (row["transforms"]["gain_db"][0] / 20.0)
         if "PCM" in expected or "FLOAT" in expected or "DOUBLE" in expected:
-            step = 2.0 ** -7 if "8" in expected else 2.0**-15
+            step = 2.0**-7 if "8" in expected else 2.0**-15
             assert np.abs(written - np.clip(gain * source, -1.0, 1.0)).max() <= 1.01 * step
 
 
@@ -137,6 +137,15 @@ def test_channels_that_a_format_does_not_have(tmp_path: Path) -> None:
     done = sa.augment_folder(tmp_path / "src", tmp_path / "dst", sa.Gain(), workers=0, format="mp3")
     assert [failure.reason for failure in done.failures] == ["mp3 holds at most 2 channels, got 3"]
     assert not list((tmp_path / "dst").glob("*.mp3"))
+
+
+@pytest.mark.parametrize("sample_rate", [-1, 0, 999, 655_351])
+def test_what_no_recording_may_have_is_not_written(tmp_path: Path, sample_rate: int) -> None:
+    soundfile.write(_folder(tmp_path / "src") / "a.wav", np.zeros(2_000), 8_000)
+    with pytest.raises(ValueError, match=rf"sample_rate must be in \[1000, 655350\], got {sample_rate}"):
+        sa.augment_folder(tmp_path / "src", tmp_path / "dst", sa.Gain(), format="wav", sample_rate=sample_rate)
+    sa.augment_folder(tmp_path / "src", tmp_path / "dst", sa.Gain(), workers=0, format="wav", sample_rate=1_000)
+    assert sa.audio.read(tmp_path / "dst" / "a_aug1.wav")[1] == 1_000
 
 
 def test_a_wav_beyond_its_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

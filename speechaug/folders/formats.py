@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from speechaug._open import RATES
 from speechaug.audio import FloatArray
 
 _FLAC_FINE = 65_535  # Hz; beyond, FLAC counts in tens
@@ -32,7 +33,7 @@ class Format(NamedTuple):
     subtypes: tuple[str, ...]
     by_default: tuple[str, str]
     rates: tuple[int, ...] = ()
-    highest_rate: int = 2**31 - 1
+    highest_rate: int = RATES[1]
     most_channels: int = 255
 
     def rate(self, wanted: int) -> int:
@@ -49,7 +50,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "flac": Format("FLAC", ("PCM_S8", "PCM_16", "PCM_24"), ("PCM_16", "PCM_24"), highest_rate=655_350, most_channels=8),
+    "flac": Format("FLAC", ("PCM_S8", "PCM_16", "PCM_24"), ("PCM_16", "PCM_24"), most_channels=8),
     "wav": Format(
         "WAV", ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"), ("PCM_16", "PCM_24")
     ),
@@ -114,8 +115,8 @@ def check_format(name: str, sample_rate: int | None) -> None:
     """
     if name not in (*FORMATS, KEEP):
         raise ValueError(f"augment: format must be {', '.join(FORMATS)} or {KEEP}, got {name!r}")
-    if sample_rate is not None and not sample_rate > 0:
-        raise ValueError(f"augment: sample_rate must be > 0, got {sample_rate!r}")
+    if sample_rate is not None and not RATES[0] <= sample_rate <= RATES[1]:
+        raise ValueError(f"augment: sample_rate must be in [{RATES[0]}, {RATES[1]}], got {sample_rate!r}")
     if sample_rate is not None and name in FORMATS and (has := FORMATS[name].rate(sample_rate)) != sample_rate:
         raise ValueError(f"augment: sample_rate must be one that {name} has, such as {has}, got {sample_rate}")
 
