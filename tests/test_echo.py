@@ -9,7 +9,7 @@ from scipy import signal
 
 import speechaug as sa
 from speechaug import functional as F
-from speechaug.functional.echo import delayed
+from speechaug.ops.chorus.reference import delayed
 
 RATE = 16_000
 
@@ -47,9 +47,9 @@ def test_echo_is_the_delayed_copy_exactly() -> None:
 
 def test_delay_between_samples_is_that_of_the_tone() -> None:
     t = np.arange(8_000)
-    tone = torch.from_numpy(np.sin(2 * np.pi * 0.05 * t))[None]
+    tone = torch.from_numpy(np.sin(2 * np.pi * 0.05 * t))[None, None]
     for delay in (123.0, 123.4, 57.5):
-        y = delayed(tone, torch.tensor([8_000]), torch.full((1, 8_000), delay, dtype=torch.float64))[0].numpy()
+        y = delayed(tone, torch.full((1, 8_000), delay, dtype=torch.float64))[0, 0].numpy()
         assert np.abs(y[200:] - np.sin(2 * np.pi * 0.05 * (t - delay))[200:]).max() < 1e-3
 
 

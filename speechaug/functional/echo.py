@@ -6,12 +6,12 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from speechaug.functional.filter import in_series
-from speechaug.functional.level import cut, per_row
+from speechaug.functional.level import per_row
 from speechaug.functional.powers import exp2
 from speechaug.functional.time import time_shift
+from speechaug.ops.chorus import chorus as copies
 
 
 def echo(x: Tensor, lengths: Tensor, delay: Tensor, decay: Tensor) -> Tensor:
@@ -28,41 +28,6 @@ def echo(x: Tensor, lengths: Tensor, delay: Tensor, decay: Tensor) -> Tensor:
         tensor([[1.0000, 0.0000, 0.0000, 0.5000, 0.0000]])
     """
     return torch.addcmul(x, time_shift(x, lengths, delay), per_row(decay, x))
-
-
-def delayed(x: Tensor, lengths: Tensor, delay: Tensor) -> Tensor:
-    """Return each row as it was some time ago, by a delay that may change from sample to sample.
-
-    Between samples a polynomial through the four nearest is read (Lagrange, third order).
-
-    Args:
-        x: ``(B, T)`` or ``(B, C, T)``, zero beyond ``lengths``.
-        lengths: ``(B,)`` valid samples; the tail is cut there.
-        delay: in samples, float64 ``(B, T)``, at least 1.
-
-    Example:
-        >>> ramp = torch.arange(8.0)[None]
-        >>> delayed(ramp, torch.tensor([8]), torch.full((1, 8), 2.5)).tolist()[0][4:]
-        [1.5, 2.5, 3.5, 4.5]
-    """
-    place = torch.arange(x.shape[-1], device=x.device) - delay
-    whole = place.floor()
-    part = (place - whole).to(x.dtype)
-    padded = pad(x, (4, 1))  # what lies before the row is read there, as silence
-    first = (whole.long() + 3).clamp(min=0)
-    weights = (
-        -part * (part - 1.0) * (part - 2.0) / 6.0,
-        (part + 1.0) * (part - 1.0) * (part - 2.0) / 2.0,
-        -(part + 1.0) * part * (part - 2.0) / 2.0,
-        (part + 1.0) * part * (part - 1.0) / 6.0,
-    )
-    y = torch.zeros_like(x)
-    for step, weight in enumerate(weights):
-        index = first + step
-        if x.ndim == 3:
-            index, weight = index[:, None].expand_as(x), weight[:, None]
-        y = torch.addcmul(y, padded.gather(-1, index), weight)
-    return cut(y, lengths)
 
 
 def chorus(
@@ -94,13 +59,10 @@ def chorus(
     """
     if x.numel() == 0:
         return x.clone()
-    turns = torch.arange(x.shape[-1], device=x.device) * (rate_hz.double() / sample_rate)[:, None]
-    y = x
-    for copy in range(delay_ms.shape[1]):
-        drift = depth_ms[:, None] * torch.sin(2.0 * math.pi * (turns + phase[:, copy, None]))
-        delay = (delay_ms[:, copy, None] + drift) * (sample_rate / 1_000.0)
-        y = torch.addcmul(y, delayed(x, lengths, delay.clamp(min=1.0)), per_row(decay, x))
-    return y
+    a_ms, flat = sample_rate / 1_000.0, x.reshape(x.shape[0], -1, x.shape[-1])
+    drifts = delay_ms.double() * a_ms, phase.double(), depth_ms.double() * a_ms, rate_hz.double() / sample_rate
+    y: Tensor = copies(flat, lengths, *drifts, decay, False)
+    return y.view(x.shape)
 
 
 def phaser(
