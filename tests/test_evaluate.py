@@ -18,9 +18,9 @@ from trainings import recognizer, trainer
 import speechaug as sa
 from speechaug import audio
 from speechaug.data import SpeechDataModule, Utterance
+from speechaug.robustness.corrupt import corrupt
 from speechaug.robustness.evaluate import evaluate
 from speechaug.robustness.render import render
-from speechaug.robustness.sets import corrupt
 from speechaug.robustness.suite import CLEAN, Condition, Suite
 from speechaug.robustness.transcripts import Heard, Transcripts
 

@@ -20,10 +20,10 @@ from speechaug.__main__ import main
 from speechaug.cli.run import run
 from speechaug.data import Utterance, read_manifest
 from speechaug.policy_file import save_policy
+from speechaug.robustness.corrupt import corrupt
 from speechaug.robustness.evaluate import evaluate
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.report import write_report
-from speechaug.robustness.sets import corrupt
 
 pytestmark = pytest.mark.global_rng
 

@@ -35,6 +35,7 @@ from speechaug.robustness import (
     words,
     write_report,
 )
+from speechaug.robustness.corrupt import corrupt
 from speechaug.robustness.curves import Curve, curve_plot
 from speechaug.robustness.differences import align, worst_records
 from speechaug.robustness.evaluate import evaluate
@@ -363,6 +364,49 @@ def test_report_makes_sounds_of_the_data(tmp_path: Path):
     (clean, _), (noisy, _) = (soundfile.read(io.BytesIO(each)) for each in (before, after))
     noise = noisy / (noisy @ clean / (clean @ clean)) - clean
     assert 10 * np.log10((clean @ clean) / (noise @ noise)) == pytest.approx(10.0, abs=4.0)  # of active speech
+
+
+@pytest.mark.parametrize("folders", [("clean", "cafe_0dB"), ("cafe_0dB", "car_0dB")])
+def test_report_makes_sounds_of_noisy_sets_of_others(tmp_path: Path, folders: tuple[str, ...]):
+    """Read from the files; without clean speech there is nothing to compare with, and the page has no sounds."""
+    for place, name in enumerate(folders):
+        (tmp_path / "sets" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "sets" / name / "two_ann.wav", tone(500.0 * (1 + place), 0.2), 16_000)
+    options = {"suite": None, "pattern": "{text}_{speaker}.wav", "name": "mine"}
+    evaluated = evaluate(lambda waves: ["one"] * len(waves), tmp_path / "sets", **options)
+    folder, data = str(evaluated.save(tmp_path / "mine")), {"data": tmp_path / "sets", "pattern": options["pattern"]}
+    page = Page(report([folder], output=str(tmp_path / "page.html"), **data).read_text(encoding="utf-8"))
+    heard = [soundfile.read(io.BytesIO(decode(each["src"] or "", "audio/flac")))[0] for each in page.all("audio")]
+    assert len(heard) == (2 if "clean" in folders else 0)
+    for x, frequency_hz in zip(heard, (500.0, 1_000.0), strict=False):
+        assert np.argmax(np.abs(np.fft.rfft(x))) * 16_000 / len(x) == pytest.approx(frequency_hz, abs=5.0)
+    (tmp_path / "sets" / folders[1]).rename(tmp_path / "sets" / "hall_5dB")
+    with pytest.raises(ValueError, match="data must be the noisy test sets of the evaluation"):
+        report([folder], output=str(tmp_path / "page.html"), **data)
+
+
+def test_report_makes_sounds_of_noisy_sets_of_ours(tmp_path: Path):
+    """The same as of the recordings that they were made of, up to the 16 bits of the files."""
+    data = str(Path(sa.__file__).parent / "fixtures" / "test.jsonl")
+    corrupt(data, tmp_path / "sets", suite=["white:3"], limit=2)
+    evaluated = evaluate(lambda waves: ["one"] * len(waves), tmp_path / "sets", name="mine")
+    folder, heard = str(evaluated.save(tmp_path / "mine")), []
+    for source in (data, str(tmp_path / "sets")):
+        page = Page(report([folder], data=source, output=str(tmp_path / "page.html"), examples=1).read_text("utf-8"))
+        heard.append([soundfile.read(io.BytesIO(decode(s["src"] or "", "audio/flac")))[0] for s in page.all("audio")])
+    for rendered, written in zip(*heard, strict=True):
+        np.testing.assert_allclose(rendered, written, atol=1e-4)
+
+
+def test_groups_that_another_arm_does_not_know(tmp_path: Path):
+    """They are left out of the page of both; a baseline may have been tested without groups."""
+    first = evaluation("mine", names=("white",))
+    for group, there in ((None, False), ("south", False), ("north", True)):
+        pair = [
+            dataclasses.replace(first, name=name, records=[dict(row, group=its) for row in first.records])
+            for name, its in (("mine", "north"), ("other", group))
+        ]
+        assert ("Group by group" in write(tmp_path, *pair)) is there
 
 
 def test_file_names_that_are_no_utf8(tmp_path: Path):

@@ -18,8 +18,9 @@ from speechaug import audio
 from speechaug._names import file_names
 from speechaug.data import Utterance, read_manifest, write_manifest
 from speechaug.robustness import foreign, sets
+from speechaug.robustness.corrupt import corrupt
 from speechaug.robustness.render import render
-from speechaug.robustness.sets import corrupt, is_noisy_sets, read_noisy_sets
+from speechaug.robustness.sets import is_noisy_sets, read_noisy_sets
 from speechaug.robustness.suite import load_suite
 
 RATE = 8_000
@@ -95,12 +96,12 @@ def test_what_is_there_is_not_made_again(src: Path, tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys, time
-from speechaug.robustness import sets
-def slow(job, condition, row, samples, write=sets._Job.write):
+from speechaug.robustness.corrupt import _Job, corrupt
+def slow(job, condition, row, samples, write=_Job.write):
     time.sleep(0.05)
     return write(job, condition, row, samples)
-sets._Job.write = slow
-sets.corrupt(sys.argv[1], sys.argv[2], suite="tiny", pattern=sys.argv[3], workers=0)
+_Job.write = slow
+corrupt(sys.argv[1], sys.argv[2], suite="tiny", pattern=sys.argv[3], workers=0)
 """
 
 

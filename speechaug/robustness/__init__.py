@@ -11,6 +11,7 @@ from __future__ import annotations
 from speechaug.robustness.bootstrap import Basis, Estimate
 from speechaug.robustness.classification import ClassScore, Confusion, count_confusion, plot_confusion, print_classes
 from speechaug.robustness.compare import Comparison, compare
+from speechaug.robustness.corrupt import corrupt
 from speechaug.robustness.evaluate import evaluate
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.measures import diversity, effective_robustness
@@ -20,7 +21,7 @@ from speechaug.robustness.recognizers import Recognizer
 from speechaug.robustness.render import render
 from speechaug.robustness.report import report, write_report
 from speechaug.robustness.scores import Scores
-from speechaug.robustness.sets import corrupt, read_noisy_sets
+from speechaug.robustness.sets import read_noisy_sets
 from speechaug.robustness.significance import Mapsswe, holm, mapsswe
 from speechaug.robustness.suite import Condition, Suite, load_suite
 from speechaug.robustness.tables import to_csv, to_dict, to_json, to_markdown, write_table

@@ -10,6 +10,7 @@ from typing import Any
 
 from speechaug.data.findings import count_left_out, summarize
 from speechaug.data.sources import read_manifest
+from speechaug.robustness.corrupt import corrupt
 from speechaug.robustness.evaluate import evaluate
 from speechaug.robustness.recognizers import (
     TIMEOUT_S,
@@ -20,7 +21,7 @@ from speechaug.robustness.recognizers import (
     from_hugging_face,
 )
 from speechaug.robustness.report import load_run, report
-from speechaug.robustness.sets import corrupt, is_noisy_sets
+from speechaug.robustness.sets import is_noisy_sets
 
 RECOGNIZERS = ("checkpoint", "model", "bundle", "command")
 """Options of ``evaluate`` of which one says what recognizes."""
@@ -120,10 +121,15 @@ def run_evaluate(
     if not any(record["hypothesis_raw"] for record in evaluation.records):
         told = " (a command must print it on stdout)" if command is not None else ""
         warnings.warn(f"evaluate: the recognizer gave no text for any utterance{told}", UserWarning, stacklevel=2)
-    audible = spoken if examples and not isinstance(spoken, str) else None
-    page = str(folder / "report.html")
     return report(
-        [output], baseline=baseline, output=page, data=audible, noise=noise, rooms=rooms, examples=examples
+        [output],
+        baseline=baseline,
+        output=str(folder / "report.html"),
+        data=spoken if examples else None,
+        pattern=pattern,
+        noise=noise,
+        rooms=rooms,
+        examples=examples,
     )
 
 

@@ -147,7 +147,7 @@ class Evaluation:
         Raises:
             ValueError: if the baseline was run on other data, conditions or draws, or normalised otherwise.
         """
-        from speechaug.robustness.scores import score
+        from speechaug.robustness.scorer import score
 
         return score(self, baseline)
 

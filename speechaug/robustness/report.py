@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechaug._lines import write_text
+from speechaug.data.sources import Source
 from speechaug.page import make_environment
 from speechaug.page.policy_words import as_yaml, describe
 from speechaug.page.words import signed
 from speechaug.robustness import colours
+from speechaug.robustness.audible import sounds_of
 from speechaug.robustness.evaluation import META_FILE, RECORDS_FILE, Evaluation, read_lines
+from speechaug.robustness.examples import Sounds
 from speechaug.robustness.results import Results, gather
 from speechaug.robustness.tables import write_table
 from speechaug.robustness.terminal import print_results
-from speechaug.robustness.view import Sounds, page_of
+from speechaug.robustness.view import page_of
 from speechaug.robustness.words import NO_SPEAKERS, clean_row, headline, marks, p_value, span
 
 if TYPE_CHECKING:
@@ -131,7 +134,7 @@ def report(
     *,
     baseline: str | None = None,
     output: str = "report.html",
-    data: str | None = None,
+    data: Source | None = None,
     pattern: str | None = None,
     noise: str | None = None,
     rooms: str | None = None,
@@ -144,7 +147,8 @@ def report(
         runs: folders of evaluations, or of trainings; evaluations of one name are training seeds of one recognizer.
         baseline: folder or name of what the others are compared with, one of the runs or another; by default the first.
         output: page to write; the other files have its name and another ending.
-        data: what was evaluated, to make the worst utterances audible; None for a page without sounds.
+        data: what was evaluated, recordings or noisy test sets, to make the worst utterances audible; None for a page
+            without sounds.
         pattern: of file names, for folders, such as '{text}_{speaker}_{take}.wav'.
         noise: folder of noise that was used instead of the suite's own.
         rooms: folder of room responses that was used instead of the suite's own.
@@ -162,7 +166,7 @@ def report(
         raise ValueError("report: runs must name at least one folder, got none")
     evaluations = {Path(run).resolve(): load_run(run) for run in runs}
     results = gather(list(evaluations.values()), _baseline(baseline, evaluations))
-    sounds = suite_sounds(results, data, noise, rooms, pattern) if data else None
+    sounds = sounds_of(results, data, noise, rooms, pattern) if data else None
     print_results(results)
     page = write_page(output, results, sounds, examples, title=title)
     numbers = results.comparison if results.several else next(iter(results.scores.values()))
@@ -184,35 +188,3 @@ def load_run(folder: str | Path) -> Evaluation:
     if (folder / META_FILE).exists() or not (folder / RECORDS_FILE).exists():
         return Evaluation.load(folder)
     return Evaluation.from_results(folder.resolve().name, read_lines(folder / RECORDS_FILE))
-
-
-def suite_sounds(
-    results: Results, data: str, noise: str | None, rooms: str | None, pattern: str | None = None
-) -> Sounds:
-    """Render what was heard again, from the data and the suite that the evaluation names."""
-    from speechaug.data.conditions import resolve_suite
-    from speechaug.robustness.render import render
-    from speechaug.robustness.spoken import read_spoken
-    from speechaug.robustness.suite import NAME
-
-    evaluation = results.arms[results.comparison.baseline][0]
-    said, seed = evaluation.meta["suite"], evaluation.meta["seed"]
-    if said["name"] != NAME:
-        raise ValueError(f"report: data must be None where conditions are not those of {NAME}, got {data!r}")
-    rate, names = int(said["sample_rate"]), evaluation.conditions
-    suite = resolve_suite(names if said["subset"] == "chosen" else said["subset"], rate, noise, rooms)
-    if suite.hash != said["hash"]:
-        raise ValueError(
-            "report: noise and rooms must be those of the evaluation, whose suite has the hash "
-            f"{said['hash']}, got {suite.hash}"
-        )
-    spoken = read_spoken(data, rate, pattern=pattern)
-    places = {row.id: place for place, row in enumerate(spoken.rows)}
-
-    def before_and_after(condition: str, utterance: str) -> tuple[Any, Any, int]:
-        if utterance not in places:
-            raise ValueError(f"report: data must hold the utterance {utterance!r} that was evaluated, got {data!r}")
-        before = spoken.samples(places[utterance])
-        return before, render(suite[condition], before, rate, id=utterance, seed=seed).samples, rate
-
-    return before_and_after
