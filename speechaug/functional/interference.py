@@ -250,7 +250,7 @@ def add_impulses(
     keep = torch.exp(-1e3 / (decay_ms.double() * sample_rate))
     chance = rate_per_s.double() / sample_rate
     bursts, count = sources.bursts(key, chance, keep, exponent, lengths, x.shape[-1], sample_rate, x.dtype)
-    peak = torch.linalg.vector_norm(x.flatten(1), math.inf, dim=1)
+    peak = x.abs().flatten(1).amax(dim=1)
     silent = peak < 10.0 ** (SILENCE_DB / 20.0)
     height = torch.where(silent, 10.0 ** (NOMINAL_PEAK_DB / 20.0), peak) * amplitude(level_db)
     return torch.addcmul(x, bursts if x.ndim == 2 else bursts[:, None], per_row(height, x)), count

@@ -11,7 +11,16 @@ from torch import Tensor
 from speechaug.functional.level import FLOOR_DB
 from speechaug.ops._cpu import array, jit, run
 from speechaug.ops.noise import reference
-from speechaug.ops.noise.generator import LANES, energy, filters_at, made, philox_words, round_keys
+from speechaug.ops.noise.generator import (
+    BLOCKS,
+    LANES,
+    energy,
+    fill,
+    fill_white,
+    filters_at,
+    philox_words,
+    round_keys,
+)
 from speechaug.ops.noise.reference import NOMINAL_DB, SILENCE_DB
 
 _F32 = np.float32
@@ -68,7 +77,7 @@ def _generated(
         row, n = rows[job], lengths[job]
         # The noise waits in the cache; in the first channel of the output, where that is not the speech.
         noise = waiting[:n] if in_place else y[row, 0, :n]
-        squares = made(round_keys(key[job]), exponent[job], filters, x[row], fresh, noise)
+        squares = fill(round_keys(key[job]), exponent[job], filters, x[row], fresh, noise)
         own = _own_energy(x[row], n) / x.shape[1]
         snr_db, above_db = levels[0, job], levels[1, job]
         gain, achieved[job] = _gain(own, squares, max(n, 1), 1.0, snr_db, above_db)
@@ -145,10 +154,10 @@ def _given(
 
 
 @jit
-def _white(first: int, last: int, key: Any, lengths: Any, filters: Any, out: Any) -> None:
+def _white(first: int, last: int, key: Any, lengths: Any, out: Any) -> None:
     fresh = np.empty(4 * LANES, np.float32)
     for row in range(first, last):
-        made(round_keys(key[row]), 0.0, filters, out[row : row + 1], fresh, out[row, : lengths[row]])
+        fill_white(round_keys(key[row]), out[row : row + 1], fresh, out[row, : lengths[row]])
         out[row, lengths[row] :] = 0
 
 
@@ -182,11 +191,11 @@ def _babble(
 
 @jit
 def _dying(keys: Any, chance: float, keep: float, words: Any, out: Any) -> Any:
-    """Let noise sound from random samples on, and die away; how often it begins, and its largest sample then."""
+    """Make bursts of noise, which begin at random samples and die away; how many, and the largest sample."""
     n, count, left, loudest = out.shape[0], 0, 0.0, _F32(0)
     below = np.int64(np.ceil(chance * 2.0**32))
     for begin in range(0, n, 4 * LANES):
-        philox_words(keys, 0, begin // 4, 16, 1, words)
+        philox_words(keys, 0, begin // 4, BLOCKS, 1, words)
         if left < 1e-20:  # which would take long to reach zero, in numbers that processors are slow at
             left = 0.0
         for place in range(min(4 * LANES, n - begin)):
@@ -214,7 +223,7 @@ def _bursts(
     fresh, words = np.empty(4 * LANES, np.float32), np.empty(4 * LANES, np.uint32)
     for row in range(first, last):
         line = out[row, : lengths[row]]
-        made(round_keys(key[row] ^ 1), exponent[row], filters, out[row : row + 1], fresh, line)
+        fill(round_keys(key[row] ^ 1), exponent[row], filters, out[row : row + 1], fresh, line)
         counts[row], loudest = _dying(round_keys(key[row]), chance[row], keep[row], words, line)
         if loudest > 0:
             for t in range(line.shape[0]):
@@ -301,7 +310,7 @@ def white(key: Tensor, lengths: Tensor, width: int, dtype: torch.dtype) -> Tenso
     if dtype != torch.float32:
         return reference.white(key, lengths, width, dtype)
     out = np.empty((len(key), width), np.float32)
-    run(_white, len(out), array(key), array(lengths), filters_at(1), out)
+    run(_white, len(out), array(key), array(lengths), out)
     return torch.from_numpy(out)
 
 

@@ -17,11 +17,11 @@ from speechaug.ops.noise.lanes import Lanes, Memory, after, constant, spread
 from speechaug.ops.noise.reference import BEND, BEND_STEP, GROUP, SECTIONS, ladder, shaping
 
 LANES = GROUP  # what is computed side by side
-BLOCK = 2048  # samples whose squares are summed in float32
+_SUMMED = 2048  # samples whose squares are summed in float32
 _F32 = np.float32
 _LINE = 16  # samples of a cache line
 _LOW = np.uint64(0xFFFFFFFF)
-_BLOCKS, _PAIRS, _COPIES = 16, 32, 8  # at once: enough to wait for nothing, few enough for the registers
+BLOCKS, _PAIRS, _COPIES = 16, 32, 8  # at once: enough to wait for nothing, few enough for the registers
 _STRETCHES = LANES // 4  # whose samples lie together in coloured noise, as many as a part of the blocks
 _SIGN = 0x80000000
 
@@ -34,13 +34,13 @@ def _store_words(typingctx: Any, keys: Any, stream: Any, block: Any, apart: Any,
         _, stream, block, apart, _, _ = args
         word, upper = ir.IntType(32), ir.Constant(block.type, 32)
         first, step, high, low = (
-            spread(builder, builder.trunc(value, word), _BLOCKS)
+            spread(builder, builder.trunc(value, word), BLOCKS)
             for value in (block, apart, builder.lshr(block, upper), stream)
         )
         rounds, memory = (Memory(context, builder, signature.args[at], args[at]) for at in (0, 4))
         lanes = list(range(_COPIES))
-        for begin in range(0, _BLOCKS, _COPIES):
-            numbers = constant(builder, list(range(begin, begin + _BLOCKS)))  # which never pass a 2 ** 32
+        for begin in range(0, BLOCKS, _COPIES):
+            numbers = constant(builder, list(range(begin, begin + BLOCKS)))  # which never pass a 2 ** 32
             counter = (first + step * numbers, high, low, numbers ^ numbers)
             # A word takes 64 bits, so that a product has room. What stands in its upper half does not matter.
             c0, c1, c2, c3 = (part.take(lanes).widened() for part in counter)
@@ -148,8 +148,8 @@ _sums: Any = _scratch(types.float32, 8)
 @jit(inline="always")
 def philox_words(keys: Any, stream: int, first: int, along: int, apart: int, words: Any) -> None:
     """Words, four times ``LANES``, of the blocks ``first + lane // 16 * along + lane % 16 * apart``."""
-    for part in range(LANES // _BLOCKS):
-        _store_words(keys, stream, first + part * along, apart, words, part * _BLOCKS)
+    for part in range(LANES // BLOCKS):
+        _store_words(keys, stream, first + part * along, apart, words, part * BLOCKS)
 
 
 @jit
@@ -174,8 +174,8 @@ def gaussians(keys: Any, stream: int, first: int, along: int, apart: int, out: A
 def energy(x: Any) -> float:
     """The sum of squares: in float32 over a block, in float64 over all."""
     total = 0.0
-    for first in range(0, x.shape[0], BLOCK):
-        part, block = x[first : first + BLOCK], _F32(0)
+    for first in range(0, x.shape[0], _SUMMED):
+        part, block = x[first : first + _SUMMED], _F32(0)
         for t in range(part.shape[0]):
             value = _F32(part[t])
             block += value * value
@@ -193,13 +193,13 @@ def _fetch(x: Any, first: int, last: int) -> None:
 
 
 @jit
-def _white(keys: Any, x: Any, fresh: Any, out: Any) -> float:
+def fill_white(keys: Any, x: Any, fresh: Any, out: Any) -> float:
     """The sum of its squares; the samples of ``x`` at the same places come to the cache meanwhile."""
     n, total = out.shape[0], 0.0
     for begin in range(0, n, 4 * LANES):
         whole = begin + 4 * LANES <= n
         _fetch(x, begin, min(begin + 4 * LANES, n))
-        squares = gaussians(keys, 0, begin // 4, _BLOCKS, 1, out if whole else fresh, begin if whole else 0)
+        squares = gaussians(keys, 0, begin // 4, BLOCKS, 1, out if whole else fresh, begin if whole else 0)
         if not whole:
             for t in range(begin, n):
                 out[t] = fresh[t - begin]
@@ -234,7 +234,7 @@ def _colored(keys: Any, x: Any, poles: Any, weights: Any, start: Any, fresh: Any
     for k in range(SECTIONS):
         factors[k], factors[SECTIONS + k] = poles[k], weights[k]
     power, carried, n = poles**LANES, np.zeros(SECTIONS), out.shape[0]
-    gaussians(keys, 1, 0, _BLOCKS, 1, fresh, 0)
+    gaussians(keys, 1, 0, BLOCKS, 1, fresh, 0)
     for k in range(SECTIONS):
         for j in range(SECTIONS):
             carried[k] += start[k, j] * fresh[j]
@@ -294,14 +294,14 @@ _filter: Any = intrinsic(_four_samples(filters=True))
 
 
 @jit
-def made(keys: Any, exponent: float, filters: Any, x: Any, fresh: Any, out: Any) -> float:
+def fill(keys: Any, exponent: float, filters: Any, x: Any, fresh: Any, out: Any) -> float:
     """Fill ``out`` with noise of a colour and return the sum of its squares.
 
     The samples of ``x`` at the same places come to the cache meanwhile.
     """
     corner, ratio, poles, start = filters
     if exponent == 0.0:
-        return _white(keys, x, fresh, out)
+        return fill_white(keys, x, fresh, out)
     return _colored(keys, x, poles, _weights(exponent, corner, ratio, poles), start, fresh, out)
 
 
