@@ -33,7 +33,7 @@ def main() -> None:
         warnings.showwarning = _show_warning
         try:
             code = run(given)
-            sys.stdout.flush()
+            print(end="", flush=True)  # what nobody listens to any more is noticed here
         except BrokenPipeError:  # who reads has seen enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1

@@ -319,6 +319,13 @@ def test_who_reads_may_stop(speech):
         assert process.wait(100) == 1
 
 
+def test_nobody_need_read(speech):
+    """As ``speechaug transforms >&-`` starts it."""
+    given = [sys.executable, "-m", "speechaug", "transforms"]
+    done = subprocess.run(given, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.slow
 def test_ctrl_c_in_a_job_says_how_to_go_on(speech, tmp_path):
     for number in range(60):
