@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from speechaug.robustness import Estimate, Interval
-from speechaug.robustness.bootstrap import LEVEL, Basis, Blocks, Plan, make_blocks, student_quantile, student_tail
+from speechaug.robustness.bootstrap import LEVEL, Basis, Blocks, Plan, make_blocks
+from speechaug.robustness.student import student_quantile, student_tail
 
 
 def binomial_bounds(sets: int, low: float = 0.93, high: float = 0.97, doubt: float = 1e-3) -> tuple[float, float]:

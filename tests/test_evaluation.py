@@ -14,7 +14,7 @@ from heard import condition, evaluation, misheard
 
 from speechaug.asr import normalise_text
 from speechaug.robustness import Evaluation, get_normaliser, to_json
-from speechaug.robustness.evaluation import label, snr_db
+from speechaug.robustness.condition_names import label, snr_db
 from speechaug.robustness.records import FIELDS
 
 EDITS = {"substitutions": 1, "deletions": 0, "insertions": 0, "words": 2}

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from speechaug.robustness.bootstrap import Basis, Estimate
 from speechaug.robustness.classification import ClassScore, Confusion, count_confusion, plot_confusion, print_classes
-from speechaug.robustness.compare import Comparison, compare
+from speechaug.robustness.compare import compare
+from speechaug.robustness.comparison import Comparison
 from speechaug.robustness.corrupt import corrupt
 from speechaug.robustness.evaluate import evaluate
 from speechaug.robustness.evaluation import Evaluation

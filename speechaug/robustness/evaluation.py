@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechaug._lines import write_text
+from speechaug.robustness.condition_names import conditions_of
 from speechaug.robustness.records import FIELDS, Record, complete_record
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Evaluation:
             ValueError: as the class.
         """
         rows = list(results)
-        conditions = _conditions_of(dict.fromkeys(str(row["condition"]) for row in rows))
+        conditions = conditions_of(dict.fromkeys(str(row["condition"]) for row in rows))
         known = {condition["name"]: condition for condition in conditions}
         names = "\n".join(known)
         meta = {
@@ -187,54 +188,6 @@ def _same(one: tuple[int, str | None] | None, other: tuple[int, str | None] | No
     if one is None or other is None:
         return False
     return one[0] == other[0] and (one[1] == other[1] or None in (one[1], other[1]))
-
-
-def label(condition: str) -> str:
-    """Write the name of a test condition in words.
-
-    Example:
-        >>> label("noise_5db"), label("far_room")
-        ('noise, 5 dB', 'far room')
-    """
-    ratio = snr_db(condition)
-    return condition.replace("_", " ") if ratio is None else f"noise, {ratio:g} dB"
-
-
-def snr_db(condition: str) -> float | None:
-    """Return the signal-to-noise ratio that a name such as ``noise_-5db`` states, else None."""
-    text = condition.removeprefix("noise_").removesuffix("db")
-    if condition != f"noise_{text}db":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _conditions_of(names: Iterable[str]) -> list[dict[str, Any]]:
-    ratios = {name: snr_db(name) for name in names}
-    rank = sorted((ratio for ratio in ratios.values() if ratio is not None), reverse=True)
-    return [_condition_of(name, ratio, rank) for name, ratio in ratios.items()]
-
-
-def _condition_of(name: str, ratio: float | None, rank: Sequence[float]) -> dict[str, Any]:
-    corruption, colon, severity = name.rpartition(":")
-    if ratio is not None:
-        corruption, number = "noise", 1 + rank.index(ratio)
-    elif colon and severity.isdecimal():
-        number = int(severity)
-    else:
-        corruption, number = name, int(name != "clean")
-    return {
-        "name": name,
-        "corruption": corruption,
-        "family": corruption,
-        "severity": number,
-        "nominal": {} if ratio is None else {"snr_db": ratio},
-        "hash": "",
-        "held_out": False,
-        "trained": False,
-    }
 
 
 def _place(record: Record) -> tuple[str, int, str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from speechaug.page.words import percent, signed
 from speechaug.robustness.bootstrap import Estimate
-from speechaug.robustness.compare import Comparison, Row
+from speechaug.robustness.comparison import Comparison, Row
 from speechaug.robustness.results import Results
 from speechaug.robustness.words import clean_row, marks, p_value, probability, row_label, span
 

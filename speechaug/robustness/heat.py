@@ -9,7 +9,7 @@ from typing import Any
 from speechaug.page.words import percent, signed, words_of
 from speechaug.robustness import colours
 from speechaug.robustness.bootstrap import Estimate
-from speechaug.robustness.compare import ArmScore, Change, Comparison, Row
+from speechaug.robustness.comparison import ArmScore, Change, Comparison, Row
 from speechaug.robustness.results import Results
 from speechaug.robustness.words import clean_row, condition_facts, marks, p_value, probability, row_label, with_span
 

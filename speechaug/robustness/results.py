@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from speechaug.robustness import colours
-from speechaug.robustness.compare import Comparison, compare
+from speechaug.robustness.compare import compare
+from speechaug.robustness.comparison import Comparison
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.scores import Scores
 

@@ -144,7 +144,8 @@ def load_suite(
         ValueError: if there is no such subset, or the rate is below 8 kHz.
     """
     if subset not in ("tiny", "standard", "full", "srb"):
-        raise ValueError(f"load_suite: subset must be tiny, standard, full or srb, got {subset!r}")
+        hint = f", which is a condition: give a list, [{subset}]" if ":" in str(subset) else ""
+        raise ValueError(f"load_suite: subset must be tiny, standard, full or srb, got {subset!r}{hint}")
     if not isinstance(sample_rate, int) or sample_rate < LOWEST_RATE:
         raise ValueError(f"load_suite: sample_rate must be an integer of at least {LOWEST_RATE}, got {sample_rate!r}")
     noise, rooms = (str(source) if isinstance(source, Path) else source for source in (noise, rooms))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from speechaug.data.manifest import shorten
 from speechaug.page.words import number, words_of
 from speechaug.robustness.bootstrap import Estimate
-from speechaug.robustness.compare import Change, Comparison, Row
+from speechaug.robustness.comparison import Change, Comparison, Row
 from speechaug.robustness.evaluation import Evaluation
 from speechaug.robustness.results import Results, gather
 from speechaug.robustness.words import (

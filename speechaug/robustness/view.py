@@ -9,7 +9,7 @@ from typing import Any
 from speechaug.data.manifest import shorten
 from speechaug.page.words import percent, words_of
 from speechaug.robustness.bootstrap import Estimate
-from speechaug.robustness.compare import Comparison, Row
+from speechaug.robustness.comparison import Comparison, Row
 from speechaug.robustness.curves import Curve, curve_plot, legend_mark
 from speechaug.robustness.examples import Sounds, examples_of
 from speechaug.robustness.forest import forest

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from speechaug.page.words import NBSP, compact, number, percent, split_unit, words_of
 from speechaug.page.words import quantity as plain_quantity
 from speechaug.robustness.bootstrap import Estimate
-from speechaug.robustness.compare import Comparison, Row
-from speechaug.robustness.evaluation import label as plain_label
+from speechaug.robustness.comparison import Comparison, Row
+from speechaug.robustness.condition_names import label as plain_label
 from speechaug.robustness.metrics import Interval
 from speechaug.robustness.scores import ConditionScore, Spread
 
