@@ -454,11 +454,11 @@ def test_shards_are_the_same_for_any_workers_and_made_again_when_lost(tmp_path: 
 PROGRAM = """
 import sys, time
 import speechaug as sa
-from speechaug.folders import tar
-def slow(*arguments, add=tar._add):
+from speechaug.folders import shard
+def slow(*arguments, add=shard._add):
     time.sleep(0.05)
     add(*arguments)
-tar._add = slow
+shard._add = slow
 sa.augment_manifest(sys.argv[1], sys.argv[2], sa.load_policy(sys.argv[3]), copies=2, workers=int(sys.argv[4]))
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from speechaug._threads import one_thread
 from speechaug.audio import FloatArray
 from speechaug.banks import RATES_KEPT
 from speechaug.draws import Draws
+from speechaug.folders.failures import failed
 from speechaug.folders.formats import Target, check_size, choose
 from speechaug.folders.items import Item, Made, Recording, Row
 from speechaug.folders.pieces import LONGEST_S
@@ -238,22 +238,6 @@ class CopyWork:
     def _move(self, done: Sequence[_Done], sample_rate: int) -> Move:
         """Say where moments of a recording are in its copy; worked out where there are any."""
         return lambda times_s: timeline(self.policy, [one.piece() for one in done], sample_rate)(times_s)
-
-
-def failed(item: Item, error: Exception) -> Made:
-    """Say that an item could not be made, and why."""
-    return Made(item, None, explain(error), is_full(error))
-
-
-def is_full(error: Exception) -> bool:
-    """Say whether an error is that there is no more room to write."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def explain(error: Exception) -> str:
-    """Say in a line what went wrong."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
 
 
 def _told(done: Sequence[_Done]) -> Row:

@@ -19,8 +19,9 @@ import torch
 from speechaug._progress import progress_bar
 from speechaug.banks import RATES_KEPT
 from speechaug.folders.begin import begin, check_folder, discard, goes_on
-from speechaug.folders.copies import CopyWork, explain, is_full
+from speechaug.folders.copies import CopyWork
 from speechaug.folders.engines import ENGINES
+from speechaug.folders.failures import explain, is_full
 from speechaug.folders.formats import check_format
 from speechaug.folders.items import Failure, Item, Made, Options, Recording, Report, Work
 from speechaug.folders.journal import MANIFEST_FILE, Journal
