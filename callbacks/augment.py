@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from speechaug._lightning import refuse_foreign
+from speechaug._lightning import refuse_foreign, refuse_other_rate
 from speechaug.augmenter import BatchAugmenter
 from speechaug.data import SpeechDataModule
 from speechaug.transform import Transform
@@ -31,7 +31,7 @@ class Augment(Callback):
     Raises:
         ValueError: if the policy is for spectrograms, it changes lengths and the batch has none, a key is missing, or
             augmentation would happen twice: a second ``Augment``, or a ``SpeechDataModule`` with a policy of its own;
-            if the Trainer is one of ``pytorch_lightning``.
+            if the DataModule has another sample rate, or the Trainer is one of ``pytorch_lightning``.
 
     Example:
         >>> import speechaug as sa
@@ -56,13 +56,15 @@ class Augment(Callback):
         if policy.changes_length and lengths_key is None:
             raise ValueError("Augment: lengths_key must be given, since the policy makes rows longer or shorter")
         self.augmenter = BatchAugmenter(policy, seed=seed, sample_rate=sample_rate)
+        self.sample_rate = sample_rate
         self.waveform_key = waveform_key
         self.lengths_key = lengths_key
         self.id_key = id_key
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse to augment twice, and the Trainer of the other Lightning."""
+        """Refuse to augment twice or at another rate, and the Trainer of the other Lightning."""
         refuse_foreign(trainer, "Augment")
+        refuse_other_rate(trainer, "Augment", self.sample_rate)
         datamodule = getattr(trainer, "datamodule", None)
         if getattr(datamodule, "augmenter", None) is not None:
             raise ValueError(

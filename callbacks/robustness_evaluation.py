@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from speechaug._lightning import refuse_foreign
+from speechaug._lightning import refuse_foreign, refuse_other_rate
 from speechaug.asr.classifier import SpeechClassifier
 from speechaug.asr.text import normalise_text
 from speechaug.augmenter import augmenters
@@ -125,13 +125,8 @@ class RobustnessEvaluation(Callback):
                 "RobustnessEvaluation: module must offer transcribe_batch(batch) -> list[str], one text per row, "
                 f"got {type(pl_module).__name__} without it"
             )
+        refuse_other_rate(trainer, "RobustnessEvaluation", self.sample_rate)
         data: Any = getattr(trainer, "datamodule", None)
-        rate = getattr(data, "sample_rate", self.sample_rate)
-        if rate != self.sample_rate:
-            raise ValueError(
-                f"RobustnessEvaluation: sample_rate must be that of the DataModule, {rate} Hz, "
-                f"got {self.sample_rate} Hz"
-            )
         banks = banks_of(list(self.conditions.values()))
         for bank in banks:
             bank.load()  # a missing folder is told now, not after the first epoch

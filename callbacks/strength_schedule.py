@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from speechaug.augmenter import BatchAugmenter, augmenters
+from speechaug.callbacks.augment import data_epoch
 
 Unit = Literal["step", "epoch"]
 Shape = Literal["linear", "cosine"]
@@ -138,7 +139,7 @@ class StrengthSchedule(Callback):
         return [augmenter for augmenter in found if self.domain in ("both", augmenter.policy.domain)]
 
     def _set(self, trainer: Trainer) -> None:
-        self._strength = self.at(trainer.global_step if self.unit == "step" else trainer.current_epoch)
+        self._strength = self.at(trainer.global_step if self.unit == "step" else data_epoch(trainer))
         for augmenter in self._scheduled(trainer):
             augmenter.strength = self._strength
 

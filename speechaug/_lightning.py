@@ -1,7 +1,8 @@
-"""The two Lightnings: ``pytorch_lightning`` has a copy of every class of ``lightning.pytorch``, and they do not mix.
+"""What is refused of a Trainer: data of another sample rate, and to be one of the other Lightning.
 
-Its Trainer would call our callbacks, but takes neither our DataModule nor our modules for what they are, and its own
-messages do not say why. Whatever meets such a Trainer says in one line what to import.
+``pytorch_lightning`` has a copy of every class of ``lightning.pytorch``, and they do not mix: its Trainer would call
+our callbacks, but takes neither our DataModule nor our modules for what they are, and its own messages do not say why.
+Whatever meets such a Trainer says in one line what to import.
 """
 
 from __future__ import annotations
@@ -26,6 +27,22 @@ def refuse_foreign(trainer: object, owner: str) -> None:
     """
     if any(base.__module__.partition(".")[0] == "pytorch_lightning" for base in type(trainer).__mro__):
         raise ValueError(f"{owner}: trainer must be a lightning.pytorch.Trainer, got pytorch_lightning's: {REMEDY}")
+
+
+def refuse_other_rate(trainer: object, owner: str, sample_rate: int) -> None:
+    """Refuse a DataModule that says it has another sample rate: everything would run, on the wrong frequencies.
+
+    Args:
+        trainer: whose DataModule it is, if it has one.
+        owner: who refuses, for the message.
+        sample_rate: what the waveforms are taken for, in Hz.
+
+    Raises:
+        ValueError: if the rates differ.
+    """
+    rate = getattr(getattr(trainer, "datamodule", None), "sample_rate", None)
+    if rate not in (None, sample_rate):
+        raise ValueError(f"{owner}: sample_rate must be that of the DataModule, {rate} Hz, got {sample_rate} Hz")
 
 
 class NativeDataModule(LightningDataModule):

@@ -25,7 +25,7 @@ from speechaug.data.leak import banks_of
 from speechaug.data.manifest import Utterance, shorten
 from speechaug.policy_file import save_policy
 from speechaug.robustness import Evaluation, print_table, write_report
-from speechaug.robustness.view import Sounds
+from speechaug.robustness.examples import Sounds
 from speechaug.transform import Transform
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -211,8 +211,7 @@ def _build(data: SpeechDataModule, model: dict[str, Any]) -> SpeechRecognizer:
     if not data.test_names:
         raise ValueError("train: data.test_conditions must hold at least one condition, got none")
     unit = model.pop("unit", "char")
-    joined = [" ".join(data.texts[:2])] if data.concat[1] > 1 else []  # what stands between two words is a token too
-    tokenizer = Tokenizer.from_texts([*data.texts, *joined], unit=unit)
+    tokenizer = Tokenizer.from_texts(data.texts, unit=unit)
     unknown = {said.id: tokens for said in data.val_utterances if (tokens := _unknown(said, tokenizer))}
     if unknown:
         named = shorten([f"{name} ({', '.join(map(repr, tokens))})" for name, tokens in unknown.items()])

@@ -327,6 +327,39 @@ def test_training_reaches_no_errors_and_logs(trained: tuple[SpeechRecognizer, L.
     }  # fmt: skip
 
 
+def test_other_loaders_after_a_training_are_numbered(trained: tuple[SpeechRecognizer, L.Trainer, Tones]) -> None:
+    recognizer, trainer, data = trained
+    for count in (1, 3):  # the data module has two test sets with names
+        logged = trainer.test(recognizer, [data.val_dataloader()] * count, verbose=False)
+        assert {name for row in logged for name in row} == {f"test_wer/test_{i}" for i in range(count)}
+    assert {row["condition"] for row in recognizer.test_results} == {"test_0", "test_1", "test_2"}
+
+
+def test_predictions_are_what_was_said(trained: tuple[SpeechRecognizer, L.Trainer, Tones]) -> None:
+    recognizer, trainer, data = trained
+    batches = trainer.predict(recognizer, data.val_dataloader())
+    heard = [row for batch in batches for row in batch]
+    assert [row["id"] for row in heard] == [name for batch in data.test for name in batch["id"]]
+    assert [row["hypothesis"] for row in heard] == [text for batch in data.test for text in batch["text"]]
+
+
+def test_samples_before_augmentation_are_refused(tmp_path: Path) -> None:
+    batch = _batch([("la", _say(["la"], np.random.default_rng(5)))])
+    raw = batch | {"waveform": (batch["waveform"] * 32_767).short()}
+    with pytest.raises(ValueError, match=r"SpeechRecognizer: waveform must be in floating point, got torch\.int16"):
+        _fit(_recognizer(), [raw], tmp_path)
+    with pytest.raises(ValueError, match="pass datamodule=data"):
+        _recognizer().transcribe_batch(raw)
+
+
+def test_data_of_another_rate_are_refused(tmp_path: Path) -> None:
+    data = Tones(_tone_batches(1, 1, seed=1), _tone_batches(1, 1, seed=2))
+    data.sample_rate = 2 * RATE  # type: ignore[attr-defined]
+    message = "SpeechRecognizer: sample_rate must be that of the DataModule, 16000 Hz, got 8000 Hz"
+    with pytest.raises(ValueError, match=message):
+        _trainer(tmp_path, max_steps=1).fit(_recognizer(), datamodule=data)
+
+
 def test_learning_rate_rises_and_falls(trained: tuple[SpeechRecognizer, L.Trainer, Tones]) -> None:
     _, trainer, _ = trained
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-6)

@@ -127,6 +127,12 @@ def test_augmenting_twice_is_refused():
         )
 
 
+def test_data_of_another_rate_are_refused():
+    trainer = type("T", (), {"datamodule": type("D", (), {"sample_rate": 2 * RATE})(), "callbacks": []})()
+    with pytest.raises(ValueError, match=f"must be that of the DataModule, {2 * RATE} Hz, got {RATE} Hz"):
+        Augment(policy(), sample_rate=RATE).setup(trainer, Mine(), "fit")
+
+
 def test_wrong_domain_and_batch():
     with pytest.raises(ValueError, match="policy must act on waveforms, got Compose"):
         Augment(sa.presets.specaugment("LD"), sample_rate=RATE)

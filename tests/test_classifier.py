@@ -222,6 +222,14 @@ def trained(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
     return classifier, trainer, data
 
 
+def test_predictions_are_those_of_the_clean_test(trained: Trained) -> None:
+    classifier, _, data = trained
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    rows = [row for batch in trainer.predict(classifier, datamodule=data) for row in batch]
+    tested = [row for row in classifier.test_results if row["condition"] == "clean"]
+    assert rows == [{name: row[name] for name in ("id", "hypothesis", "probability")} for row in tested]
+
+
 def test_voices_never_heard_are_recognized(trained: Trained) -> None:
     classifier, trainer, data = trained
     assert sorted(set(data.texts)) == WORDS

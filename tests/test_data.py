@@ -484,6 +484,11 @@ def test_speakers_and_takes(tree: Path) -> None:
     assert len(data.texts) == 12
 
 
+@pytest.mark.parametrize(("concat", "characters"), [((1, 1), "012"), ((1, 3), "012 ")])
+def test_texts_hold_every_character_that_is_trained_on(tree: Path, concat: tuple[int, int], characters: str) -> None:
+    assert set("".join(module(tree, concat=concat).texts)) == set(characters)
+
+
 def test_the_rest_goes_to_the_other_side(tree: Path) -> None:
     every = read_manifest(tree, PATTERN)
     for lists in ((["ann", "ben"], None), (None, ["cem"]), (["ann", "ben"], ["cem"])):
@@ -823,6 +828,23 @@ def test_lengths_follow_the_policy(tree: Path, tmp_path: Path) -> None:
     for ids, waveform, lengths in model.seen["train"]:
         assert lengths == [round(len(clean(tree, name)) / 0.8) for name in ids]
         assert waveform.shape[1] >= max(lengths)
+
+
+@with_trainer
+def test_predictions_are_of_the_test_speech_unaltered(tree: Path, tmp_path: Path) -> None:
+    class Keeper(Recorder):
+        def predict_step(self, batch: dict[str, Any], batch_idx: int) -> list[str]:
+            self.keep("predict", batch)
+            return list(batch["id"])
+
+    module, loud = Keeper(), sa.Gain(gain_db=(12.0, 12.0))
+    data = sa.SpeechDataModule(
+        str(tree), pattern=PATTERN, sample_rate=RATE, test_speakers=["ben"], policy=loud, test_conditions={"loud": loud}
+    )
+    trainer(tmp_path).predict(module, datamodule=data)
+    kept = module.seen["predict"]
+    assert sorted(name for ids, _, _ in kept for name in ids) == sorted(path.stem for path in tree.glob("*_ben_*.wav"))
+    assert peak_difference(tree, kept) <= 2**-16
 
 
 @with_trainer

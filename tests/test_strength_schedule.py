@@ -158,6 +158,17 @@ def test_a_resumed_training_goes_on_bit_for_bit(tree, tmp_path, unit):
     assert saved["strength"] == heard[4][1]
 
 
+def test_by_epoch_after_max_steps_ended_within_one(tree, tmp_path):
+    def schedule():
+        return StrengthSchedule({0: 0.0, 4: 1.0}, unit="epoch")
+
+    first, _, heard = fit(tree, tmp_path / "first", [schedule()], max_steps=8, max_epochs=9)
+    first.save_checkpoint(tmp_path / "ended.ckpt")  # Lightning takes the epoch for done, the data do not
+    ended = {"max_steps": 14, "max_epochs": 9, "ckpt_path": tmp_path / "ended.ckpt"}
+    _, _, rest = fit(tree, tmp_path / "rest", [schedule()], **ended)
+    assert [strength for _, strength in heard + rest] == [0.25 * (step // 6) for step in range(14)]
+
+
 def test_another_schedule_than_the_checkpoints_is_said(tree, tmp_path):
     fit(tree, tmp_path, [StrengthSchedule({0: 0.0, 9: 1.0})], callbacks=[Save(tmp_path)], enable_checkpointing=True)
     with pytest.warns(UserWarning, match=r"was trained with \{0: 0.0, 9: 1.0\} by step .* goes on with \{0: 1.0\}"):

@@ -9,8 +9,10 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from speechaug._lightning import refuse_other_rate
 from speechaug.asr.optim import adamw_one_cycle
 from speechaug.asr.ranks import all_rows
+from speechaug.features import LogMel
 
 Batch = dict[str, Any]
 """``waveform`` ``(B, T)`` float, ``lengths`` ``(B,)``, and the lists ``text``, ``id``, ``speaker``."""
@@ -28,20 +30,40 @@ class SpeechModule(L.LightningModule):
         test_results: a dict per utterance of the last test; its ``condition`` is one of the names of the test sets.
     """
 
+    features: LogMel
+
     def __init__(self) -> None:
         super().__init__()
         self.test_results: list[dict[str, Any]] = []
         self._warned: set[str] = set()
 
+    def setup(self, stage: str) -> None:
+        refuse_other_rate(self.trainer, type(self).__name__, self.features.sample_rate)
+
     def configure_optimizers(self) -> Any:
         settings = {name: self.hparams[name] for name in ("lr", "weight_decay", "warmup_share")}
         return adamw_one_cycle(self, **settings)
 
+    def _waveforms(self, batch: Batch) -> Tensor:
+        """Return the waveforms of a batch; refuse what a ``SpeechDataModule`` has not been asked to finish."""
+        x: Tensor = batch["waveform"]
+        if not x.is_floating_point():
+            raise ValueError(
+                f"{type(self).__name__}: waveform must be in floating point, got {x.dtype}; the loaders of a "
+                "SpeechDataModule give what is not yet augmented: pass datamodule=data, not data.train_dataloader()"
+            )
+        return x
+
     # Recordings with NaN or infinite samples
+
+    def _with_silence(self, batch: Batch) -> Tensor:
+        """Return waveforms to evaluate on, silent where they are not finite."""
+        x = self._waveforms(batch)
+        return torch.where(x.isfinite(), x, 0.0)
 
     def _without_broken(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return waveforms and lengths to train on, and which rows ``(B,)`` have finite samples only."""
-        x, lengths = batch["waveform"], batch["lengths"]
+        x, lengths = self._waveforms(batch), batch["lengths"]
         finite = x.isfinite().all(-1)
         # A row with a broken sample becomes an empty one: no frames, so it reaches no statistics and no gradient.
         return torch.where(finite[:, None], x, 0.0), torch.where(finite, lengths, 0), finite
@@ -66,9 +88,10 @@ class SpeechModule(L.LightningModule):
     # Results
 
     def _conditions(self) -> list[str]:
-        """Return the names of the test sets: those of the data module, else their numbers."""
+        """Return the names of the test sets: those of the data module they come from, else their numbers."""
         loaders = self.trainer.test_dataloaders
-        names = getattr(getattr(self.trainer, "datamodule", None), "test_names", None)
+        # Not trainer.datamodule: after fit(datamodule=...) it is still there when test() is given other loaders.
+        names = getattr(self.trainer.test_loop._data_source.instance, "test_names", None)
         return list(names) if names else [f"test_{i}" for i in range(len(loaders) if isinstance(loaders, list) else 1)]
 
     def _gather_test_results(self) -> None:

@@ -188,8 +188,7 @@ class SpeechClassifier(SpeechModule):
         self._gather_test_results()
 
     def _scores(self, batch: Batch) -> Tensor:
-        x = batch["waveform"]
-        scores: Tensor = self(torch.where(x.isfinite(), x, 0.0), batch["lengths"])
+        scores: Tensor = self(self._with_silence(batch), batch["lengths"])
         return scores
 
     def _count(self, condition: str, targets: Tensor, scores: Tensor) -> tuple[list[str], list[str]]:
@@ -205,6 +204,11 @@ class SpeechClassifier(SpeechModule):
         return Confusion.from_matrix(self.labels, counts.reshape(confusion.matrix.shape))
 
     # Use
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
+        """Return id, hypothesis and its probability of each row of a batch."""
+        heard = zip(batch["id"], self._best(batch), strict=True)
+        return [{"id": name, "hypothesis": label, "probability": sure} for name, (label, sure) in heard]
 
     def classify(
         self, recordings: Iterable[Input], sample_rate: int | None = None, *, batch_size: int = 32
@@ -235,7 +239,11 @@ class SpeechClassifier(SpeechModule):
     def _classify(self, rows: list[Tensor]) -> list[tuple[str, float]]:
         x = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
         lengths = torch.tensor([len(row) for row in rows], device=self.device)
-        best = self._scores({"waveform": x, "lengths": lengths}).softmax(-1).max(-1)
+        return self._best({"waveform": x, "lengths": lengths})
+
+    def _best(self, batch: Batch) -> list[tuple[str, float]]:
+        """Return the label of each row and its probability."""
+        best = self._scores(batch).softmax(-1).max(-1)
         labels = [self.labels[index] for index in best.indices.tolist()]
         return list(zip(labels, best.values.tolist(), strict=True))
 

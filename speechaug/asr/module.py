@@ -234,14 +234,18 @@ class SpeechRecognizer(SpeechModule):
         self._gather_test_results()
 
     def _recognize(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        x = batch["waveform"]
-        log_probs, frames = self(torch.where(x.isfinite(), x, 0.0), batch["lengths"])
+        log_probs, frames = self(self._with_silence(batch), batch["lengths"])
         return log_probs, frames
 
     def _decode(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
         return self.decoder(log_probs, lengths, self.tokenizer)
 
     # Use
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, str]]:
+        """Return id and hypothesis of each row of a batch."""
+        heard = zip(batch["id"], self.transcribe_batch(batch), strict=True)
+        return [{"id": name, "hypothesis": text} for name, text in heard]
 
     def transcribe_batch(self, batch: Batch) -> list[str]:
         """Return what is said in each row of a batch on the recognizer's device, as in validation and test."""

@@ -111,9 +111,7 @@ def resolve_conditions(
     return conditions
 
 
-def resolve_suite(
-    source: SuiteSource, sample_rate: int, noise: BankSource = None, rooms: BankSource = None
-) -> Suite:
+def resolve_suite(source: SuiteSource, sample_rate: int, noise: BankSource = None, rooms: BankSource = None) -> Suite:
     """Return the suite for a suite, the name of a subset, or names of conditions.
 
     Args:
@@ -148,9 +146,7 @@ def resolve_suite(
         why = f"needs a higher rate than {sample_rate} Hz" if needs_more else "is no condition"
         raise ValueError(f"suite: must hold names such as white:3, got {unknown[0]!r}, which {why}")
     names = dict.fromkeys(["clean", *source])
-    return dataclasses.replace(
-        suites[0], subset="chosen", conditions=tuple(known[name] for name in names), left_out=()
-    )
+    return dataclasses.replace(suites[0], subset="chosen", conditions=tuple(known[name] for name in names), left_out=())
 
 
 def _with_banks(policy: Transform, banks: Mapping[type[Transform], Bank | None]) -> Transform:

@@ -25,15 +25,15 @@ from speechaug.data.conditions import (
     resolve_policy,
     resolve_suite,
 )
-from speechaug.data.dataset import Recording, SpeechDataset, Transport
+from speechaug.data.dataset import SpeechDataset, Transport
 from speechaug.data.findings import Finding, count_left_out, summarize
 from speechaug.data.leak import banks_of, check_banks, check_recordings, check_voices, recording_hashes
 from speechaug.data.manifest import Utterance, shorten
 from speechaug.data.rendered import RenderedDataset
 from speechaug.data.sampler import BucketSampler, ResumableLoader
-from speechaug.data.scan import OtherRates, scan
-from speechaug.data.sources import Source, describe, read_manifest, same_source
-from speechaug.data.split import hold_out_takes, only_speakers, split_speakers
+from speechaug.data.scan import OtherRates
+from speechaug.data.sides import scan_sides, split_sides
+from speechaug.data.sources import Source, describe
 from speechaug.data.strings import Joined, plan_strings
 from speechaug.rng import CLEAN, Rng
 from speechaug.transform import plain
@@ -232,8 +232,12 @@ class SpeechDataModule(NativeDataModule):
 
     @property
     def texts(self) -> list[str]:
-        """Transcripts of the training recordings, to build a vocabulary from."""
-        return [utterance.text for utterance in self.train_utterances]
+        """Transcripts of the training recordings, to build a vocabulary from.
+
+        Where recordings are joined there is one more, of two of them: what stands between them is a character too.
+        """
+        texts = [utterance.text for utterance in self.train_utterances]
+        return [*texts, " ".join(texts[:1] * 2)] if texts and self.concat[1] > 1 else texts
 
     @property
     def test_names(self) -> list[str]:
@@ -252,69 +256,26 @@ class SpeechDataModule(NativeDataModule):
         if self._datasets:
             return
         check_folders(self._folders)
-        sides = self._split()
-        _check_transcripts(sides)
-        recordings = self._scan(sides)
+        sides = split_sides(self)
+        recordings, findings = scan_sides(self, sides)
+        self.left_out = {side: count_left_out(wrong) for side, wrong in findings.items()}
+        self.findings = [finding for wrong in findings.values() for finding in wrong]
+        if self.findings:
+            rank_zero_warn(summarize(self.findings, sum(map(len, sides.values()))))
         check_recordings(recordings["train"] + recordings["val"], recordings["test"])
         test_banks = [self.test_noise, self.test_rooms, *self.test_conditions.values()]
         check_banks(banks_of([self.policy, self.noise, self.rooms, self.voices]), banks_of(test_banks))
         if self.voices is not None:
             check_voices(self.voices, recordings["test"])
         self._datasets = {
-            side: SpeechDataset(found, sample_rate=self.sample_rate, transport=self._transport(side))
+            side: SpeechDataset(found, sample_rate=self.sample_rate, transport=self.transport_of(side))
             for side, found in recordings.items()
         }
         self.save_hyperparameters(self._arguments(), logger=False)
 
-    def _scan(self, sides: dict[str, list[Utterance]]) -> dict[str, list[Recording]]:
-        room = int(self.cache_mb * 1e6)
-        recordings: dict[str, list[Recording]] = {}
-        self.findings.clear()
-        for side, utterances in sides.items():
-            found, wrong = scan(
-                utterances,
-                sample_rate=self.sample_rate,
-                transport=self._transport(side),
-                cache_bytes=room,
-                min_duration_s=self.min_duration_s,
-                max_duration_s=self.max_duration_s,
-                other_rates=self.other_rates,
-            )
-            if utterances and not found:
-                reasons = shorten([finding.text for finding in wrong], "; ")
-                raise ValueError(f"{side}: none of {len(utterances)} recordings can be used: {reasons}")
-            room -= sum(recording.samples.nbytes for recording in found if recording.samples is not None)
-            recordings[side] = found
-            self.findings += wrong
-            self.left_out[side] = count_left_out(wrong)
-        if self.findings:
-            rank_zero_warn(summarize(self.findings, sum(map(len, sides.values()))))
-        return recordings
-
-    def _transport(self, side: str) -> Transport:
+    def transport_of(self, side: str) -> Transport:
         """Return how a side is sent; a suite renders in floating point what was never rounded."""
         return "float32" if side == "test" and self.suite is not None else self.transport
-
-    def _split(self) -> dict[str, list[Utterance]]:
-        train = self._read(self.train)
-        same = self.test is None or same_source(self.train, self.test)
-        named = self.train_speakers is not None or self.test_speakers is not None
-        if same and (named or self.test is not None):
-            train, test = split_speakers(train, self.train_speakers, self.test_speakers)
-        else:
-            test = self._read(None if same else self.test)
-            if self.train_speakers is not None:
-                train = only_speakers(train, set(self.train_speakers), "train")
-            if self.test_speakers is not None:
-                test = only_speakers(test, set(self.test_speakers), "test")
-        train, val = hold_out_takes(train, takes=self.takes, val_takes=self.val_takes)
-        return {"train": train, "val": self._read(self.val) or val, "test": test}
-
-    def _read(self, source: Source | None) -> list[Utterance]:
-        if source is None:
-            return []
-        folder = isinstance(source, (str, Path)) and Path(source).is_dir()
-        return read_manifest(source, self.pattern if folder else None)
 
     def _dataset(self, side: str) -> SpeechDataset:
         self.setup()
@@ -359,6 +320,11 @@ class SpeechDataModule(NativeDataModule):
             self._loader("test", lambda _: strings, dataset=self._test_dataset(condition))
             for condition in self.test_conditions
         ]
+
+    def predict_dataloader(self) -> ResumableLoader:
+        """Return the loader of the test strings unaltered."""
+        strings = self.test_rows()
+        return self._loader("test", lambda _: strings)
 
     def test_rows(self) -> list[Joined]:
         """Return the test strings, always the same ones; parts are places in ``test_utterances``.
@@ -515,16 +481,6 @@ class SpeechDataModule(NativeDataModule):
             x, lengths = policy(batch["waveform"], batch["lengths"], draws, sample_rate=self.sample_rate)
             batch["waveform"], batch["lengths"] = x, lengths
         return batch
-
-
-def _check_transcripts(sides: dict[str, list[Utterance]]) -> None:
-    for side, utterances in sides.items():
-        mute = [utterance.id for utterance in utterances if not utterance.text.strip()]
-        if mute:
-            raise ValueError(
-                f"{side}: {len(mute)} of {len(utterances)} utterances have no transcript: {shorten(mute)}; "
-                "write one, or pass those that have one: [u for u in read_manifest(...) if u.text]"
-            )
 
 
 def _to_float(batch: Batch) -> Batch:
