@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from operator import eq, ne
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.seed import isolate_rng
-from torch import Tensor
 
-from speechaug.augmenter import Applied, BatchAugmenter, augmenters, leaves
-from speechaug.callbacks.augment import Augment
-from speechaug.callbacks.spectrogram_augment import SpectrogramAugment
-from speechaug.draws import Draws
+from speechaug.augmenter import Applied, BatchAugmenter, augmenters
+from speechaug.callbacks._row_losses import RowLosses, counted_rows
 from speechaug.transform import Transform
 
-Change = Callable[[Draws], Draws]
 PROBES = 4
 """How many of the last probes a warning rests on: 128 rows of batches of 32."""
 FEWEST = 2
@@ -117,7 +106,7 @@ class OverAugmentationGuard(Callback):
         """Probe: the batch has been augmented by now, the weights are those it was trained on."""
         if self._batch is None or not self._heard:
             return
-        losses = _Losses(trainer, pl_module, self._batch, self._heard)
+        losses = RowLosses(trainer, pl_module, self._batch, self._heard)
         self._batch, self._due = None, False
         self._next = (trainer.global_step // self.every_n_steps + 1) * self.every_n_steps
         with losses.evaluating():
@@ -166,9 +155,9 @@ class OverAugmentationGuard(Callback):
             if self in augmenter.observers:
                 augmenter.observers.remove(self)
 
-    def _judge(self, trainer: Trainer, losses: _Losses) -> None:
+    def _judge(self, trainer: Trainer, losses: RowLosses) -> None:
         clean, augmented = losses.clean(), losses.augmented()
-        counted = _counted(clean, augmented)
+        counted = counted_rows(clean, augmented)
         sums = losses.sum_over_ranks(clean[counted].sum(), augmented[counted].sum(), counted.sum())
         if not sums[2]:
             return
@@ -183,7 +172,7 @@ class OverAugmentationGuard(Callback):
         self._excesses = [*self._excesses, excesses][-PROBES:]
         self._warn(trainer, losses)
 
-    def _warn(self, trainer: Trainer, losses: _Losses) -> None:
+    def _warn(self, trainer: Trainer, losses: RowLosses) -> None:
         late, new = trainer.global_step >= self.warmup_steps, trainer.current_epoch > self._warned_epoch
         if not (late and new) or len(self._excesses) < FEWEST:
             return
@@ -200,141 +189,6 @@ class OverAugmentationGuard(Callback):
             f"max_excess={self.max_excess:g}. Weaken it: {_milder(place, losses.members()[place])}",
             stacklevel=2,
         )
-
-
-class _Losses:
-    """The losses of a batch's rows under one treatment or another."""
-
-    def __init__(
-        self, trainer: Trainer, module: LightningModule, batch: Any, heard: Mapping[BatchAugmenter, Applied]
-    ) -> None:
-        self._trainer, self._module, self._batch, self._heard = trainer, module, batch, dict(heard)
-        self._waveform = next((each for each in heard if each.policy.domain == "waveform"), None)
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        self._masks = [each for each in callbacks if isinstance(each, SpectrogramAugment) and each.augmenter in heard]
-        own = next((callback for callback in callbacks if isinstance(callback, Augment)), None)
-        self._keys = (own.waveform_key, own.lengths_key) if own is not None else ("waveform", "lengths")
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Evaluate within this block; afterwards nothing of it is left: modes, gradients, random states."""
-        modes = [(module, module.training) for module in self._module.modules()]
-        self._module.eval()
-        try:
-            with isolate_rng(), torch.no_grad(), self._trainer.precision_plugin.forward_context():
-                yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
-
-    def clean(self) -> Tensor:
-        """Return the losses of the rows before augmentation."""
-        return self._of(self._with(_nothing), {})
-
-    def augmented(self) -> Tensor:
-        """Return the losses of the rows as they are trained on."""
-        return self._of(self._batch, dict.fromkeys(self._masks, _everything))
-
-    def excesses(self, clean: Tensor, augmented: Tensor) -> dict[str, float]:
-        """Return what each member adds to the mean loss.
-
-        That is the mean of what it adds to clean rows and of what leaving it out takes from augmented ones: of two
-        noises either of which would do, each is given its half (the Shapley value, for two members).
-        """
-        found: dict[str, float] = {}
-        for name, alone, without in self._trials():
-            counted = _counted(clean, augmented, alone, without)
-            excess = (alone - clean + augmented - without)[counted].sum() / 2
-            total, rows = self.sum_over_ranks(excess, counted.sum())
-            found[name] = total / max(1.0, rows)
-        return found
-
-    def members(self) -> dict[str, Transform]:
-        """Return the members of the policies by place."""
-        return {
-            place or type(member).__name__: member
-            for augmenter in self._heard
-            for place, member in leaves(augmenter.current)
-        }
-
-    def sum_over_ranks(self, *values: Tensor | int) -> list[float]:
-        """Return each value summed over all ranks."""
-        local = torch.stack([torch.as_tensor(value, device=self._module.device).float() for value in values])
-        summed: list[float] = self._trainer.strategy.reduce(local, reduce_op="sum").tolist()
-        return summed
-
-    def _trials(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Yield each member with the losses of the rows with it alone and with all but it."""
-        everything = dict.fromkeys(self._masks, _everything)
-        for augmenter in self._heard:
-            for place, member in leaves(augmenter.current):
-                one, others = partial(_choose, keep=partial(eq, place)), partial(_choose, keep=partial(ne, place))
-                if augmenter is self._waveform:
-                    alone, without = self._of(self._with(one), {}), self._of(self._with(others), everything)
-                else:
-                    callback = next(each for each in self._masks if each.augmenter is augmenter)
-                    alone = self._of(self._with(_nothing), {callback: one})
-                    without = self._of(self._batch, {**everything, callback: others})
-                yield place or type(member).__name__, alone, without
-
-    def _with(self, change: Change) -> Any:
-        """Return the batch as it was before augmentation, with changed draws applied to it."""
-        if self._waveform is None:
-            return self._batch
-        applied, waveforms = self._heard[self._waveform], self._waveform
-        x, lengths = applied.x, applied.lengths
-        if change is not _nothing:
-            x, lengths = waveforms.current(x, lengths, change(applied.draws), sample_rate=waveforms.sample_rate)
-        waveform_key, lengths_key = self._keys
-        batch = {**self._batch, waveform_key: x}
-        return batch if lengths_key is None else {**batch, lengths_key: lengths}
-
-    def _of(self, batch: Any, masking: Mapping[SpectrogramAugment, Change]) -> Tensor:
-        with ExitStack() as stack:
-            for callback, change in masking.items():
-                stack.enter_context(callback.augmenter.apart(change))
-                stack.enter_context(_training_itself(self._module.get_submodule(callback.module)))
-            losses: Tensor = self._module.row_losses(batch)  # type: ignore[operator]
-        rows = sum(len(applied.draws) for applied in list(self._heard.values())[:1])
-        if not isinstance(losses, Tensor) or losses.shape != (rows,):
-            owner, got = type(self._module).__name__, tuple(getattr(losses, "shape", ()))
-            raise ValueError(f"OverAugmentationGuard: {owner}.row_losses must return shape ({rows},), got {got}")
-        return losses.detach().float()
-
-
-@contextmanager
-def _training_itself(module: torch.nn.Module) -> Iterator[None]:
-    """Set one module to training, for its hook to act, and leave what is inside it in evaluation."""
-    module.training = True
-    try:
-        yield
-    finally:
-        module.training = False
-
-
-def _counted(*losses: Tensor) -> Tensor:
-    """Return the rows that no treatment leaves out."""
-    together = torch.stack(losses)
-    return (together.isfinite() & (together != 0)).all(0)
-
-
-def _nothing(draws: Draws) -> Draws:
-    return _choose(draws, keep=lambda place: False)
-
-
-def _everything(draws: Draws) -> Draws:
-    return draws
-
-
-def _choose(draws: Draws, keep: Callable[[str], bool], place: str = "") -> Draws:
-    """Return the draws with those members off that are not to be kept."""
-    if not draws.members:
-        on = draws.on & keep(place)
-        return Draws(on, draws.values, draws.labels)
-    members = {
-        name: _choose(member, keep, f"{place}/{name}" if place else name) for name, member in draws.members.items()
-    }
-    return Draws(np.any([member.on for member in members.values()], axis=0), {}, members=members)
 
 
 def _milder(place: str, member: Transform) -> str:
