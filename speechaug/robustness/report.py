@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechaug._lines import write_text
-from speechaug.data.sources import Source
 from speechaug.page import make_environment
 from speechaug.page.policy_words import as_yaml, describe
 from speechaug.page.words import signed
@@ -134,7 +133,7 @@ def report(
     *,
     baseline: str | None = None,
     output: str = "report.html",
-    data: Source | None = None,
+    data: str | None = None,
     pattern: str | None = None,
     noise: str | None = None,
     rooms: str | None = None,
