@@ -41,7 +41,7 @@ def run_augment(
         The exit code: 1 if some recordings could not be used.
     """
     given = [exclude] if isinstance(exclude, str) else exclude or []
-    sounds = {"noise": noise, "rooms": rooms, "voices": voices}
+    sounds: dict[str, Any] = {"noise": noise, "rooms": rooms, "voices": voices}
     if has_transcripts(src, pattern):
         report = augment_manifest(src, dst, policy, pattern=pattern, exclude=given, **sounds, **options)
     else:

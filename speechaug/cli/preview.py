@@ -25,5 +25,5 @@ def run_preview(
         rooms: folder of room responses for small_sample.
         voices: folder of single talkers for small_sample.
     """
-    sounds = {"noise": noise, "rooms": rooms, "voices": voices}
+    sounds: dict[str, Any] = {"noise": noise, "rooms": rooms, "voices": voices}
     preview(files[0] if len(files) == 1 else files, policy, **sounds, **options)

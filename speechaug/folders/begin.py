@@ -10,7 +10,8 @@ from typing import Any
 from speechaug import __version__
 from speechaug._lines import write_text
 from speechaug.folders.copies import CopyWork
-from speechaug.folders.journal import JOB_FILE, JOURNAL_FILE, Journal, Key
+from speechaug.folders.items import Key
+from speechaug.folders.journal import JOB_FILE, JOURNAL_FILE, Journal
 from speechaug.folders.sidecars import ENDINGS
 from speechaug.folders.sounds import lies_in
 from speechaug.transform import from_dict
