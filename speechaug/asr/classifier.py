@@ -39,7 +39,8 @@ class SpeechClassifier(SpeechModule):
     After a test ``confusion`` holds the counts of each condition, over all ranks, for ``print_classes`` and
     ``plot_confusion``; ``test_results`` holds a dict per utterance, those of all ranks on each: condition, id, speaker,
     reference, hypothesis, probability (of the hypothesis), and substitutions, deletions, insertions, words: a label
-    counts as one word, so that the tables and reports of error rates serve classifiers too.
+    counts as one word, so that the tables and reports of error rates serve classifiers too. ``Trainer.predict`` returns
+    id, hypothesis and probability of each utterance, batch by batch.
 
     Args:
         labels: the classes, at least two, in the order of the outputs, such as ``sorted(set(data.texts))``.

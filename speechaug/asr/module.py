@@ -40,7 +40,8 @@ class SpeechRecognizer(SpeechModule):
     ``asr.BeamSearch``. It is no part of checkpoints.
 
     After a test ``test_results`` holds a dict per utterance, those of all ranks on each: condition, id, speaker,
-    reference, hypothesis, substitutions, deletions, insertions, words.
+    reference, hypothesis, substitutions, deletions, insertions, words. ``Trainer.predict`` returns id and hypothesis of
+    each utterance, batch by batch.
 
     Args:
         vocabulary: the tokens without the blank, as in ``Tokenizer.from_texts(...).vocabulary``.
@@ -61,8 +62,9 @@ class SpeechRecognizer(SpeechModule):
         consistency_weight: of that beside the CTC loss, reached together with the peak learning rate; None for 0.2
             with CR-CTC and 1 with the Jensen-Shannon divergence.
 
-    Raises: ValueError: if an argument is out of range; in training also for a missing transcript or a token outside
-        the vocabulary, naming the utterance, and where no transcript fits its audio.
+    Raises: ValueError: if an argument is out of range, waveforms are integers, or the data module has another sample
+        rate; in training also for a missing transcript or a token outside the vocabulary, naming the utterance, and
+        where no transcript fits its audio.
 
     Example:
         >>> recognizer = SpeechRecognizer(["one", "two"], unit="word", size="xs", sample_rate=8_000)

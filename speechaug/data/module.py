@@ -56,8 +56,8 @@ class SpeechDataModule(NativeDataModule):
     ``text``, ``id``, ``speaker``. Training batches are augmented by ``policy``: drawn on the host before the transfer
     from (seed, epoch, ids), applied after it. Validation and the sanity check stay clean. There is one test loader per
     test condition, in the order of ``test_names``; noise and rooms there are drawn with a seed of their own, so that
-    the noisy test sets are the same in every run. Batches do not depend on the number of workers, and ranks share
-    nothing. A checkpoint within an epoch resumes at the next batch.
+    the noisy test sets are the same in every run; ``Trainer.predict`` gets the test speech unaltered. Batches do not
+    depend on the number of workers, and ranks share nothing. A checkpoint within an epoch resumes at the next batch.
 
     What is missing, empty, corrupt, too short or holds NaN is left out, and named in one warning with what is
     resampled: how many of each, and the first ones; after ``setup`` all of them are in ``findings``. Several channels
