@@ -20,6 +20,7 @@ VALUES = {
     Stage.QUANTIZE: 32.0,
     Stage.RESCALE: 1.0,
     Stage.LIMIT: 0.9,
+    Stage.MU_LAW: 20.0,
 }
 
 
@@ -42,7 +43,13 @@ def _numpy(code: Stage, v: np.ndarray, value: float, peak: float) -> np.ndarray:
         Stage.QUANTIZE: lambda: np.round(v * value) / value,
         Stage.RESCALE: lambda: v / max(1.0, peak),
         Stage.LIMIT: lambda: np.clip(v, -value, value),
+        Stage.MU_LAW: lambda: _companded(np.clip(v, -1.0, 1.0), value),
     }[code]()
+
+
+def _companded(v: np.ndarray, steps: float) -> np.ndarray:
+    rounded = np.minimum(np.round(steps * np.log(1.0 + 255.0 * np.abs(v)) / np.log(256.0)) / steps, 1.0)
+    return np.sign(v) * (256.0**rounded - 1.0) / 255.0
 
 
 def _all_ways(*case):
@@ -58,11 +65,12 @@ def test_two_stages_in_order(codes):
     expected = x.double().numpy()[0]
     for code in codes:
         expected = _numpy(code, expected, VALUES[code], float(np.abs(expected).max()))
-    step = 1.0 / VALUES[Stage.QUANTIZE] if Stage.QUANTIZE in codes else 0.0
+    steps = {Stage.QUANTIZE: 2.1 / VALUES[Stage.QUANTIZE], Stage.MU_LAW: 0.7}
+    step = max(steps.get(code, 0.0) for code in codes)
     for name, y in _all_ways(x, stages, values, on):
         away = np.abs(y.numpy()[0] - expected)
         # a sample at the edge between two steps of the quantiser may take the other one
-        allowed = np.where(away > 1e-4, 2.1 * step, 3e-6)
+        allowed = np.where(away > 1e-4, step, 3e-6)
         assert (away <= allowed).all() and (away > 1e-4).mean() <= 0.01, f"{name}: {away.max()}"
 
 
@@ -109,6 +117,23 @@ def test_halves_go_to_even():
     one = torch.ones(1, 1, dtype=torch.float64)
     for name, y in kernels(pointwise, x, [Stage.QUANTIZE], one, one.bool()):
         assert y[0].tolist() == np.round(x[0].numpy()).tolist(), name
+
+
+@pytest.mark.parametrize("steps", [1.0, 3.0, 12.7, 127.0, 32_767.0])
+def test_mu_law_decides_in_double_precision(steps):
+    x = torch.linspace(-1.1, 1.1, 40_001)
+    x = torch.cat([x, x.clamp(-1.0, 1.0) ** 7, torch.tensor([1.0, -1.0, 1e-30, 0.0])])
+    expected = _companded(x.double().clamp(-1.0, 1.0).numpy(), float(np.float32(steps)))
+    value, on = torch.full((1, 1), steps, dtype=torch.float64), torch.ones(1, 1, dtype=torch.bool)
+    for name, y in _all_ways(x[None], [Stage.MU_LAW], value, on):
+        np.testing.assert_allclose(y[0].numpy(), expected, rtol=2e-7, atol=1e-12, err_msg=name)
+
+
+def test_gradient_of_mu_law_is_that_of_the_limit():
+    x = torch.tensor([[0.0, 0.01, -0.6, 1.5]], requires_grad=True)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    pointwise(x, [Stage.MU_LAW], 3.0 * one, one.bool()).sum().backward()
+    assert x.grad.tolist() == [[1.0, 1.0, 1.0, 0.0]]
 
 
 @pytest.mark.parametrize("codes", [[Stage.GAIN, Stage.CLIP], [Stage.TANH, Stage.GAIN, Stage.CLIP, Stage.LIMIT], []])

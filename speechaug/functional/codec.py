@@ -15,9 +15,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from speechaug import audio
-from speechaug.functional.level import cut, per_row
+from speechaug.functional.level import cut
+from speechaug.functional.pointwise import apply_stages
 from speechaug.functional.powers import exp2
 from speechaug.functional.resample import resample, scaled_lengths
+from speechaug.ops.pointwise.reference import Stage
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -33,7 +35,6 @@ OPUS_KBPS = (6.0, 256.0)
 LOWEST_RATE_FACTOR = 1.0 / 16.0
 """The most :func:`downsample` lowers a sample rate: two resamplings, of a factor of 4 each."""
 
-_MU = 255.0
 _ROUNDING = 1e-6  # of a sample, so that 10 * 0.7 is 7
 _STEP = 4.0
 _OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
@@ -59,12 +60,17 @@ def mu_law(x: Tensor, bits: Tensor) -> Tensor:
         >>> mu_law(torch.tensor([[0.0, 0.001, 0.5, -2.0]]), torch.tensor([8.0])).round(decimals=4)
         tensor([[ 0.0000,  0.0010,  0.4953, -1.0000]])
     """
-    steps = per_row(exp2(bits.double() - 1.0) - 1.0, x.double())
-    full = x.double().clamp(-1.0, 1.0)
-    curve = torch.sign(full) * torch.log1p(_MU * full.abs()) / math.log1p(_MU)
-    rounded = (torch.round(curve * steps) / steps).clamp(-1.0, 1.0)
-    curve = curve + (rounded - curve).detach()
-    return (torch.sign(curve) * torch.expm1(math.log1p(_MU) * curve.abs()) / _MU).to(x.dtype)
+    return apply_stages(x, [(Stage.MU_LAW, mu_law_steps(bits), None)])
+
+
+def mu_law_steps(bits: Tensor) -> Tensor:
+    """How many steps :func:`mu_law` has on either side of zero, float64.
+
+    Example:
+        >>> mu_law_steps(torch.tensor([8.0])).tolist()
+        [127.0]
+    """
+    return exp2(bits.double() - 1.0) - 1.0
 
 
 def downsample(x: Tensor, lengths: Tensor, factor: Tensor) -> Tensor:

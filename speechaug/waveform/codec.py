@@ -9,7 +9,8 @@ from torch import Tensor
 
 from speechaug import functional as F
 from speechaug.draws import Values
-from speechaug.functional.codec import LOWEST_RATE_FACTOR, MP3_KBPS, OPUS_KBPS
+from speechaug.functional.codec import LOWEST_RATE_FACTOR, MP3_KBPS, OPUS_KBPS, mu_law_steps
+from speechaug.ops.pointwise.reference import Stage
 from speechaug.rng import Rng
 from speechaug.transform import Context, Range, Transform, span
 
@@ -41,6 +42,7 @@ class MuLaw(Transform):
     """
 
     differentiable: ClassVar[bool] = False
+    fusion = "pointwise"
 
     bits: Range = span((5.0, 8.0), neutral=16.0, limit=(3.0, 3.0), lowest=2.0)
 
@@ -51,6 +53,10 @@ class MuLaw(Transform):
     def apply(self, x: Tensor, lengths: Tensor, context: Context, *, bits: Tensor) -> tuple[Tensor, Tensor]:
         """Round."""
         return F.mu_law(x, bits), lengths
+
+    def stage(self, *, bits: Tensor) -> tuple[Stage, Tensor]:
+        """Say the same for one pass with others."""
+        return Stage.MU_LAW, mu_law_steps(bits)
 
 
 @dataclass(frozen=True, kw_only=True)

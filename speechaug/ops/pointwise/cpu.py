@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from speechaug.ops._cpu import array, jit, run
+from speechaug.ops.pointwise.reference import MU
 
 _BLOCK = 2_048  # samples that stay in the nearest cache while all stages go over them
 _EXACT = {"contract"}  # where a sample stands decides whether it is computed in a vector: both ways to the same bits
+_LOG_TOP, _LOG_TWO = math.log1p(MU), math.log(2.0)
+_HALF_ROOT = int(np.float64(math.sqrt(0.5)).view(np.int64))  # its bits
+_FACTORIALS = tuple(1.0 / math.factorial(n) for n in range(12))  # one over them
 
 
 @jit(inline="always", fastmath=_EXACT)
@@ -29,6 +35,39 @@ def _tanh(u):
     q = q * s + np.float32(2.26843463243900e-03)
     q = q * s + np.float32(4.89352518554385e-03)
     return u * p / q
+
+
+@jit(inline="always", fastmath=_EXACT)
+def _log(u):
+    """The exponent, and the series of the area tangent between the roots of 1/2 and 2: what vectorises."""
+    bits = np.float64(u).view(np.int64)
+    exponent = (bits - _HALF_ROOT) >> 52
+    mantissa = np.int64(bits - (exponent << 52)).view(np.float64)
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    square, p = s * s, 1.0 / 17.0
+    for n in range(15, 0, -2):
+        p = p * square + 1.0 / n
+    return np.int32(exponent) * _LOG_TWO + 2.0 * s * p
+
+
+@jit(inline="always", fastmath=_EXACT)
+def _exp_of_eight(u):
+    """``exp(8 u)`` to float32, for u in 0 .. log 2; that of 0 is exact."""
+    p = _FACTORIALS[11]
+    for n in range(10, -1, -1):
+        p = p * u + _FACTORIALS[n]
+    p *= p
+    p *= p
+    return p * p
+
+
+@jit(fastmath=_EXACT)
+def _mu_law(y, steps):
+    there, back = steps / _LOG_TOP, _LOG_TOP / (8.0 * steps)
+    for i in range(y.size):
+        curve = there * _log(1.0 + MU * min(np.float64(abs(y[i])), 1.0))
+        level = _exp_of_eight(back * min(np.rint(curve), steps)) - 1.0
+        y[i] = math.copysign(np.float32(level * (1.0 / MU)), y[i])
 
 
 @jit(fastmath=_EXACT)
@@ -53,9 +92,11 @@ def _stage(code, y, value, peak):
         if peak > 1.0:
             for i in range(y.size):
                 y[i] /= peak
-    else:
+    elif code == 5:
         for i in range(y.size):
             y[i] = min(max(y[i], -value), value)
+    else:
+        _mu_law(y, np.float64(value))
 
 
 @jit

@@ -34,6 +34,16 @@ def _tanh(u):
 
 
 @triton.jit
+def _mu_law(v, steps):
+    magnitude = tl.minimum(tl.abs(v.to(tl.float64)), 1.0)
+    scaled = tl.log2(1.0 + 255.0 * magnitude) / 8.0 * steps
+    rounded = (scaled + 4503599627370496.0) - 4503599627370496.0
+    rounded = tl.minimum(rounded / steps, 1.0)
+    level = ((tl.exp2(8.0 * rounded) - 1.0) / 255.0).to(v.dtype)
+    return tl.where(v < 0.0, -level, level)
+
+
+@triton.jit
 def _stage(v, peak, value, CODE: tl.constexpr):
     if CODE == 0:
         y = v * value
@@ -49,8 +59,10 @@ def _stage(v, peak, value, CODE: tl.constexpr):
         y = tl.where(v < 0.0, -rounded, rounded)
     elif CODE == 4:
         y = v / tl.maximum(peak, 1.0)
-    else:
+    elif CODE == 5:
         y = tl.minimum(tl.maximum(v, -value), value)
+    else:
+        y = _mu_law(v, value)
     return y
 
 

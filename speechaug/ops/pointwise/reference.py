@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -29,6 +30,14 @@ class Stage(IntEnum):
 
     LIMIT = 5
     """``v``, at most ``value`` in magnitude."""
+
+    MU_LAW = 6
+    """``v``, at most 1 in magnitude, to the nearest of ``value`` steps of :data:`MU`'s curve on either side of zero, in
+    float64, so that all devices decide alike; for the gradient, only the limit."""
+
+
+MU = 255.0
+"""Of the curve ``sign(v) ln(1 + MU |v|) / ln(1 + MU)``."""
 
 
 class _Dual(NamedTuple):
@@ -69,9 +78,17 @@ def _stage(code: int, v: Tensor, value: Tensor, peak: Tensor) -> Tensor:
         y = torch.round(v * value) / value
     elif code == Stage.RESCALE:
         y = v / peak.clamp(min=1.0)
-    else:
+    elif code == Stage.LIMIT:
         y = torch.clamp(v, -value, value)
+    else:
+        y = _mu_law(v, value)
     return y
+
+
+def _mu_law(v: Tensor, steps: Tensor) -> Tensor:
+    curve = torch.log1p(MU * v.double().abs().clamp(max=1.0)) / math.log1p(MU)
+    rounded = (torch.round(curve * steps) / steps).clamp(max=1.0)
+    return torch.sign(v) * (torch.expm1(math.log1p(MU) * rounded) / MU).to(v.dtype)
 
 
 def pointwise_backward(grad: Tensor, x: Tensor, codes: list[int], values: Tensor, on: Tensor) -> Tensor:
@@ -116,5 +133,5 @@ def _dual_stage(code: int, v: _Dual, value: Tensor, peak: _Dual) -> _Dual:
     if code == Stage.RESCALE:
         scale = peak.value.clamp(min=1.0)
         return _Dual(y, v.along_x / scale, v.along_peak / scale)
-    over = v.value.abs() > value
+    over = v.value.abs() > (value if code == Stage.LIMIT else 1.0)
     return _Dual(y, torch.where(over, 0.0, v.along_x), torch.where(over, 0.0, v.along_peak))
