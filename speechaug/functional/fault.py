@@ -8,11 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from speechaug.functional.level import active_level_db, cut, per_row, rms_db
+from speechaug.functional.level import active_level_db, cut, per_row, power_db, power_of_cut
 from speechaug.functional.mask import masks
 from speechaug.functional.noise import Reference, philox
 from speechaug.functional.pointwise import apply_stages
 from speechaug.functional.powers import amplitude
+from speechaug.ops.gain_steps import gain_steps as change_gain
+from speechaug.ops.loudest import loudest
 from speechaug.ops.noise.reference import SILENCE_DB
 from speechaug.ops.pointwise.reference import Stage
 
@@ -216,12 +218,8 @@ def gain_steps(
     interval, ramp = (ms * sample_rate / 1_000.0 for ms in (interval_ms, RAMP_MS))
     count = math.ceil(x.shape[-1] / interval) + 1
     gains = gain_db[0] + (gain_db[1] - gain_db[0]) * 2.0**-32 * philox(key, count).double()
-    over = torch.arange(x.shape[-1], device=x.device) + phase.double()[:, None] * interval
-    index = torch.floor(over / interval).long().clamp(max=count - 1)
-    way = ((over - index * interval) / ramp).clamp(max=1.0)
-    db = torch.lerp(gains.gather(1, (index - 1).clamp(min=0)), gains.gather(1, index), way)
-    factor = amplitude(db).to(x.dtype)
-    return x * (factor if x.ndim == 2 else factor[:, None])
+    y: Tensor = change_gain(x, gains, phase.double() * interval, interval, ramp)
+    return y
 
 
 def percentile_clipping(x: Tensor, lengths: Tensor, fraction: Tensor) -> tuple[Tensor, Tensor]:
@@ -242,13 +240,12 @@ def percentile_clipping(x: Tensor, lengths: Tensor, fraction: Tensor) -> tuple[T
     """
     if x.numel() == 0:
         return x.clone(), fraction.new_zeros(len(x), dtype=torch.float64)
-    magnitude = x.abs().flatten(1)
-    samples = lengths * (magnitude.shape[1] // x.shape[-1])
+    row = x.flatten(1)
+    samples = lengths * (row.shape[1] // x.shape[-1])
     wanted = torch.round(fraction.double() * samples).long().minimum(samples - 1).clamp(min=0)
-    level = magnitude.sort(dim=1, descending=True).values.gather(1, wanted[:, None])
-    clipped = (magnitude > level).sum(dim=1) / samples.clamp(min=1).double()
-    bound = per_row(level[:, 0], x)
-    return torch.clamp(x, -bound, bound), clipped
+    place, louder = loudest(row.detach(), wanted)
+    bound = per_row(row.gather(1, place[:, None])[:, 0].abs(), x)
+    return torch.clamp(x, -bound, bound), louder / samples.clamp(min=1).double()
 
 
 def low_level(
@@ -290,4 +287,6 @@ def low_level(
 
 
 def _level_db(x: Tensor, lengths: Tensor, reference: Reference, sample_rate: int) -> Tensor:
-    return rms_db(x, lengths) if reference == "rms" else active_level_db(x, lengths, sample_rate)
+    if reference == "active":
+        return active_level_db(x, lengths, sample_rate)
+    return power_db(power_of_cut(x, lengths))
