@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from speechaug.functional.level import per_row
+_BLOCK = 256  # samples
 
 
 def tremolo(x: Tensor, depth: Tensor, rate_hz: Tensor, phase: Tensor, sample_rate: int) -> Tensor:
@@ -28,7 +28,14 @@ def tremolo(x: Tensor, depth: Tensor, rate_hz: Tensor, phase: Tensor, sample_rat
         >>> tremolo(torch.ones(1, 5), half, torch.tensor([4_000.0]), torch.tensor([0.0]), 16_000).round(decimals=6)
         tensor([[1.0000, 0.7500, 0.5000, 0.7500, 1.0000]])
     """
-    swings = torch.arange(x.shape[-1], device=x.device) * (rate_hz.double() / sample_rate)[:, None] + phase[:, None]
-    turn = (swings - swings.floor()).to(x.dtype)
-    loss = 0.5 * per_row(depth, turn) * (1.0 - torch.cos(2.0 * math.pi * turn))
-    return x * (1.0 - loss if x.ndim == 2 else (1.0 - loss)[:, None])
+    step, half = 2.0 * math.pi / sample_rate * rate_hz.double()[:, None], 0.5 * depth.double()[:, None]
+    blocks = torch.arange(-(-x.shape[-1] // _BLOCK), device=x.device)
+    start = blocks * _BLOCK * step + 2.0 * math.pi * phase.double()[:, None]
+    within = torch.arange(_BLOCK, device=x.device) * step
+    # The cosine of a sum of two angles: products and sums are all that is done sample by sample.
+    cosine, sine = (
+        (half * wave(start)).to(x.dtype)[:, :, None] * wave(within).to(x.dtype)[:, None]
+        for wave in (torch.cos, torch.sin)
+    )
+    swing = cosine.sub_(sine).flatten(1).add_((1.0 - half).to(x.dtype))[:, : x.shape[-1]]
+    return x * (swing if x.ndim == 2 else swing[:, None])
