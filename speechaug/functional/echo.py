@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from speechaug.functional.filter import in_series
 from speechaug.functional.level import per_row
 from speechaug.functional.powers import exp2
 from speechaug.functional.time import time_shift
 from speechaug.ops.chorus import chorus as copies
+from speechaug.ops.phaser import phaser as mixed_phases
 
 
 def echo(x: Tensor, lengths: Tensor, delay: Tensor, decay: Tensor) -> Tensor:
@@ -107,21 +107,10 @@ def phaser(
     """
     if x.numel() == 0:
         return x.clone()
-    turns = torch.arange(x.shape[-1], device=x.device) * (rate_hz.double() / sample_rate)[:, None] + phase[:, None]
-    place = (0.5 + 0.5 * torch.sin(2.0 * math.pi * turns)) * (steps - 1)
-    turned = torch.zeros_like(x)
-    for step in range(steps):
-        corner = corner_hz.double() * exp2(sweep_octaves.double() * (2.0 * step / (steps - 1) - 1.0))
-        share = (1.0 - (place - step).abs()).clamp(min=0.0).to(x.dtype)
-        filtered = in_series(x, lengths, _all_passes(corner, sample_rate, stages))
-        turned = torch.addcmul(turned, filtered, share if x.ndim == 2 else share[:, None])
-    weight = per_row(decay, x)
-    return (x + weight * turned) / (1.0 + weight)
-
-
-def _all_passes(corner_hz: Tensor, sample_rate: int, stages: int) -> Tensor:
-    """All-pass filters of first order, two in each section, float64 ``(B, stages / 2, 5)``."""
-    warped = torch.tan(math.pi * (corner_hz / sample_rate).clamp(max=0.49))
-    a = (warped - 1.0) / (warped + 1.0)
-    section = torch.stack([a * a, 2.0 * a, torch.ones_like(a), 2.0 * a, a * a], dim=-1)
-    return section[:, None].expand(-1, stages // 2, -1)
+    swing = 2.0 * torch.arange(steps, device=x.device, dtype=torch.float64) / (steps - 1) - 1.0
+    fixed_hz = corner_hz.double()[:, None] * exp2(sweep_octaves.double()[:, None] * swing)
+    warped = torch.tan(math.pi * (fixed_hz / sample_rate).clamp(max=0.49))
+    fixed, rate = (warped - 1.0) / (warped + 1.0), rate_hz.double() / sample_rate
+    flat = x.reshape(x.shape[0], -1, x.shape[-1])
+    y: Tensor = mixed_phases(flat, lengths, fixed, rate, phase.double(), decay, stages, False)
+    return y.view(x.shape)

@@ -1,4 +1,4 @@
-"""Eight float32 numbers at once, for numba: vectors that LLVM maps to whatever registers the processor has."""
+"""Eight numbers at once, float32 or float64, for numba: vectors LLVM maps to whatever registers there are."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ from numba.extending import intrinsic, models, overload, register_model
 WIDTH = 8
 """Numbers in a vector."""
 
-_VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 _FLAGS = ("contract", "nsz", "reassoc")
 
 
 class _Lanes(types.Type):
-    def __init__(self) -> None:
-        super().__init__(name="lanes")
-
-
-LANES = _Lanes()
+    def __init__(self, number: types.Float) -> None:
+        super().__init__(name=f"lanes({number})")
+        self.vector = ir.VectorType(ir.FloatType() if number == types.float32 else ir.DoubleType(), WIDTH)
 
 
 @register_model(_Lanes)
 class _Model(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: types.Type) -> None:
-        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]
+    def __init__(self, manager: Any, kind: _Lanes) -> None:
+        super().__init__(manager, kind, kind.vector)  # type: ignore[no-untyped-call]
 
 
 def _binary(name: str) -> Any:
@@ -36,7 +33,7 @@ def _binary(name: str) -> Any:
         def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             return getattr(builder, name)(*args, flags=_FLAGS)
 
-        return LANES(LANES, LANES), emit
+        return a(a, b), emit
 
     return apply
 
@@ -46,22 +43,22 @@ _add, _sub, _mul = (_binary(name) for name in ("fadd", "fsub", "fmul"))
 
 @overload(operator.add)
 def _plus(a, b):  # type: ignore[no-untyped-def]
-    return (lambda a, b: _add(a, b)) if a == b == LANES else None
+    return (lambda a, b: _add(a, b)) if isinstance(a, _Lanes) and a == b else None
 
 
 @overload(operator.sub)
 def _minus(a, b):  # type: ignore[no-untyped-def]
-    return (lambda a, b: _sub(a, b)) if a == b == LANES else None
+    return (lambda a, b: _sub(a, b)) if isinstance(a, _Lanes) and a == b else None
 
 
 @overload(operator.mul)
 def _times(a, b):  # type: ignore[no-untyped-def]
-    return (lambda a, b: _mul(a, b)) if a == b == LANES else None
+    return (lambda a, b: _mul(a, b)) if isinstance(a, _Lanes) and a == b else None
 
 
 def _place(context: Any, builder: ir.IRBuilder, kind: types.Array, array: Any, index: Any) -> Any:
     data = context.make_array(kind)(context, builder, value=array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), _Lanes(kind.dtype).vector.as_pointer())
 
 
 @intrinsic
@@ -71,7 +68,7 @@ def load(typing: Any, array: types.Array, index: types.Integer) -> Any:
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         return builder.load(_place(context, builder, signature.args[0], *args), align=4)
 
-    return LANES(array, types.intp), emit
+    return _Lanes(array.dtype)(array, types.intp), emit
 
 
 @intrinsic
@@ -82,19 +79,20 @@ def store(typing: Any, array: types.Array, index: types.Integer, value: types.Ty
         builder.store(args[2], _place(context, builder, signature.args[0], *args[:2]), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, LANES), emit
+    return types.void(array, types.intp, value), emit
 
 
 @intrinsic
 def splat(typing: Any, value: types.Float) -> Any:
     """Return a vector of eight times ``value``."""
+    kind = _Lanes(value)
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        empty = ir.Constant(_VECTOR, ir.Undefined)
+        empty = ir.Constant(kind.vector, ir.Undefined)
         first = builder.insert_element(empty, args[0], ir.Constant(ir.IntType(32), 0))
         return builder.shuffle_vector(first, empty, _indices([0] * WIDTH))
 
-    return LANES(types.float32), emit
+    return kind(value), emit
 
 
 def _indices(places: list[int]) -> ir.Constant:
