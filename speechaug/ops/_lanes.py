@@ -16,7 +16,7 @@ _FLAGS = ("contract", "nsz", "reassoc")
 
 
 class _Lanes(types.Type):
-    def __init__(self, number: types.Float) -> None:
+    def __init__(self, number: types.Type) -> None:
         super().__init__(name=f"lanes({number})")
         self.vector = ir.VectorType(ir.FloatType() if number == types.float32 else ir.DoubleType(), WIDTH)
 
