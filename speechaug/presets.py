@@ -16,7 +16,7 @@ from speechaug.waveform.interference import AddBabble
 from speechaug.waveform.level import Gain
 from speechaug.waveform.noise import AddColoredNoise, AddNoise
 from speechaug.waveform.room import Reverb
-from speechaug.waveform.time import Speed
+from speechaug.waveform.time import Speed, TimeStretch
 
 _SPECAUGMENT = {
     "LB": (80, 27, 1, 100, 1.0, 1),
@@ -64,7 +64,7 @@ def specaugment(policy: str = "LD") -> Compose:
 
 
 def small_sample(noises: Bank | None = None, rooms: Bank | None = None, voices: Bank | None = None) -> Compose:
-    """Return the waveform policy for little data: other speakers' pace and pitch, rooms, noise, channels, level.
+    """Return the waveform policy for little data: other speakers' pace and pitch, rooms, noise, lines, level.
 
     About one example in ten keeps its sound and changes in level and pace alone. Nothing in it is of the suite's
     held-out family (clipping, lost packets, drop-outs, levels), so that tests under those say what it is worth beyond
@@ -78,13 +78,14 @@ def small_sample(noises: Bank | None = None, rooms: Bank | None = None, voices: 
 
     Example:
         >>> [type(member).__name__ for member in small_sample().members]
-        ['Speed', 'AddColoredNoise', 'OneOf', 'Gain']
+        ['OneOf', 'AddColoredNoise', 'OneOf', 'Gain']
     """
-    members: list[Transform] = [Speed(factor=(0.75, 1.65), p=0.7)]
+    pace = [Speed(factor=(0.75, 1.65)), TimeStretch(rate=(0.55, 1.25))]
+    members: list[Transform] = [OneOf(pace, weights=(3.0, 1.0), p=0.75)]
     if rooms is not None:
-        members.append(Reverb(bank=rooms, p=0.35))
+        members.append(Reverb(bank=rooms, wet=(0.5, 2.0), p=0.35))
     members += _added(noises, voices)
-    members += [AddColoredNoise(snr_db=(0.0, 30.0), p=0.3), _channel(p=0.45), Gain(gain_db=(-6.0, 6.0))]
+    members += [AddColoredNoise(snr_db=(0.0, 30.0), p=0.3), _line(p=0.45), Gain(gain_db=(-6.0, 6.0))]
     return Compose(members)
 
 
@@ -98,12 +99,12 @@ def _added(noises: Bank | None, voices: Bank | None) -> list[Transform]:
     return [OneOf([AddNoise(bank=noises, snr_db=(-5.0, 20.0)), babble], weights=(3.0, 1.0), p=0.7)]
 
 
-def _channel(p: float) -> OneOf:
-    """Return what microphones, lines and codecs do, one of it at a time."""
+def _line(p: float) -> OneOf:
+    """Return what microphones, lines and codecs do, one of it at a time; the filters of lines are steep."""
     kinds = [
-        LowPass(cutoff_hz=(600.0, 4_000.0)),
+        LowPass(cutoff_hz=(600.0, 4_000.0), order=8),
         HighPass(cutoff_hz=(100.0, 2_000.0)),
-        BandPass(low_hz=(200.0, 700.0), high_hz=(1_500.0, 3_600.0)),
+        BandPass(low_hz=(200.0, 700.0), high_hz=(1_500.0, 3_600.0), order=8),
         Equalizer(gain_db=(-12.0, 12.0)),
         MuLaw(bits=(2.0, 8.0)),
     ]
