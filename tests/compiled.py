@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 os.environ.pop("TRITON_INTERPRET", None)  # before the kernels are imported
@@ -74,7 +75,10 @@ def main() -> None:
     JITFunction.run = launch
     folder = Path(importlib.import_module("speechaug.ops").__path__[0])
     for op in sorted(file.parent.name for file in folder.glob("*/cuda.py")):
-        sys.modules[f"speechaug.ops.{op}.cpu"] = importlib.import_module(f"speechaug.ops.{op}.cuda")
+        cpu, cuda = (importlib.import_module(f"speechaug.ops.{op}.{device}") for device in ("cpu", "cuda"))
+        both = ModuleType(cpu.__name__)  # what has no kernel for a GPU keeps that for a CPU
+        vars(both).update({**vars(cpu), **vars(cuda)})
+        sys.modules[cpu.__name__] = both
     for transform in _subjects():
         transform = dataclasses.replace(transform, p=1.0)
         x, lengths = _batch(transform)

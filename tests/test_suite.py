@@ -234,7 +234,8 @@ def test_marks_name_what_a_training_did() -> None:
     trained = {c.corruption for c in suite.conditions if marks[c.name]}
     single = {"white", "pink", "brown", "competing_talker", "environment", "music", "room", "measured_room"}
     channels = {"low_pass", "high_pass", "telephone", "mu_law", "device_eq"}
-    assert trained & set(SINGLE) == single | channels | {"far_field", "speed_up", "speed_down"}
+    pace = {"speed_up", "speed_down", "tempo_up", "tempo_down"}
+    assert trained & set(SINGLE) == single | channels | pace | {"far_field"}
     assert {"street_call", "child_across_the_room"} <= trained
     assert "whisper_at_night" not in trained
     assert not marks["clean"]
