@@ -112,6 +112,14 @@ def test_a_row_with_nan_stays_alone():
         torch.testing.assert_close(y[[0, 2]], expected[[0, 2]], msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.parametrize("stage", Stage)
+def test_nan_stays_nan(stage):
+    one = torch.ones(1, 1, dtype=torch.float64)
+    case = torch.tensor([[0.5, torch.nan, -0.5]]), [stage], VALUES[stage] * one, one.bool()
+    assert reference(pointwise, *case).isnan()[0, 1]
+    assert cpu(pointwise, *case).isnan()[0, 1]
+
+
 def test_halves_go_to_even():
     x = torch.tensor([[0.5, 1.5, 2.5, -0.5, -1.5, 5e6 + 0.5]])
     one = torch.ones(1, 1, dtype=torch.float64)

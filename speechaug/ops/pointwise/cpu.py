@@ -65,9 +65,11 @@ def _exp_of_eight(u):
 def _mu_law(y, steps):
     there, back = steps / _LOG_TOP, _LOG_TOP / (8.0 * steps)
     for i in range(y.size):
-        curve = there * _log(1.0 + MU * min(np.float64(abs(y[i])), 1.0))
+        sample = y[i]
+        curve = there * _log(1.0 + MU * min(np.float64(abs(sample)), 1.0))
         level = _exp_of_eight(back * min(np.rint(curve), steps)) - 1.0
-        y[i] = math.copysign(np.float32(level * (1.0 / MU)), y[i])
+        rounded = math.copysign(np.float32(level * (1.0 / MU)), sample)
+        y[i] = rounded if sample == sample else sample  # NaN, whose bits say nothing of its size
 
 
 @jit(fastmath=_EXACT)
